@@ -1,0 +1,57 @@
+"""One tick's record, and its canonical bytes.
+
+The portable part holds what every engine must reproduce; fuel stands apart, because another engine version
+may meter differently without a different result.
+"""
+
+import msgspec
+
+from tickwork.core.effects import Effect
+from tickwork.core.messages import Arrivals
+from tickwork.core.outcomes import OutcomeKind
+
+
+class Refusal(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An effect that was not performed, by its index in the turn; `verdict` is `denied` or `rejected`."""
+
+    effect: int
+    verdict: str
+    reason: str
+
+
+class TurnEntry(msgspec.Struct, frozen=True, array_like=True):
+    """What the agent with index `agent` did in its turn, and which of its effects were refused."""
+
+    agent: int
+    kind: OutcomeKind
+    effects: tuple[Effect, ...]
+    refusals: tuple[Refusal, ...] = ()
+    detail: str = ""
+
+
+class Undelivered(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An external input (by its place in the tick's arrivals) that one of its recipients could not take."""
+
+    input: int
+    to: str
+    reason: str
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """The portable record of one tick, turns in settle order."""
+
+    tick: int
+    arrivals: Arrivals
+    turns: tuple[TurnEntry, ...]
+    undelivered: tuple[Undelivered, ...] = ()
+
+
+class Fuel(msgspec.Struct, frozen=True, array_like=True):
+    """The fuel of each turn of an entry, in the entry's order."""
+
+    used: tuple[int, ...]
+
+
+encode = msgspec.msgpack.Encoder().encode
+decode_entry = msgspec.msgpack.Decoder(Entry).decode
+decode_fuel = msgspec.msgpack.Decoder(Fuel).decode

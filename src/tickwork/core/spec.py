@@ -1,0 +1,52 @@
+"""What a run is made of, resolved: no paths, no defaults left to fill, nothing to look up."""
+
+import msgspec
+
+from tickwork.core.grants import Grants
+from tickwork.core.limits import Limits, RunLimits
+
+
+class AgentSpec(msgspec.Struct, frozen=True):
+    """One agent as declared.
+
+    `module` is the hex BLAKE3 of the module's bytes. `setup` is given `preamble + config`: the preamble is
+    what a guest language's shell needs (for Python the agent's source), the config is the author's.
+    """
+
+    id: str
+    kind: str
+    module: str
+    config: bytes
+    grants: Grants = ()
+    preamble: bytes = b""
+    subscribe: tuple[str, ...] = ()
+    limits: Limits = Limits()
+    every_tick: bool = False
+
+
+class InputSpec(msgspec.Struct, frozen=True):
+    """An external input: its lines become messages on `topic` to each agent of `to`, `rate` lines a tick."""
+
+    name: str
+    topic: str
+    to: tuple[str, ...]
+    rate: int
+
+
+class RunSpec(msgspec.Struct, frozen=True):
+    """Everything that a run is a function of, except module bytes, inputs and recorded results.
+
+    `kinds` are templates for `spawn`: their `id` is the kind's name, and their `config` is used when the
+    spawning effect brings none. `start_ns` and `tick_ns` place tick 0 and the others on the virtual clock.
+    """
+
+    name: str
+    seed: int
+    start_ns: int
+    tick_ns: int
+    floats: str
+    agents: tuple[AgentSpec, ...]
+    kinds: tuple[AgentSpec, ...] = ()
+    inputs: tuple[InputSpec, ...] = ()
+    outputs: tuple[str, ...] = ()
+    limits: RunLimits = RunLimits()
