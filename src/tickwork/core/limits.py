@@ -1,4 +1,4 @@
-"""What an agent and a run may use at most. Every number here is a manifest key; see docs/reference/limits.md."""
+"""What an agent and a run may use at most. Every number is a manifest key; see docs/reference/limits.md."""
 
 import msgspec
 

@@ -1,5 +1,7 @@
-"""How the core modules of an agent's file are instantiated and called: the one form that both a component
-and a bare core module become. Pure data; `component` and `exports` make it, `program` carries it out.
+"""How the core modules of an agent's file are instantiated and called.
+
+A component and a bare core module both become this one form. Pure data: `component` and `exports` make it,
+`program` carries it out.
 """
 
 from dataclasses import dataclass
