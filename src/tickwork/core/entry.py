@@ -30,9 +30,12 @@ class TurnEntry(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Undelivered(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """An external input (by its place in the tick's arrivals) that one of its recipients could not take."""
+    """A message that did not reach the agent `to`, named by the four numbers that order it."""
 
-    input: int
+    kind: int
+    tick: int
+    agent: int
+    effect: int
     to: str
     reason: str
 

@@ -1,0 +1,105 @@
+"""The pure state of a run between two ticks."""
+
+import enum
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from tickwork.core.limits import Limits
+from tickwork.core.messages import Message
+from tickwork.core.spec import AgentSpec, RunSpec
+from tickwork.core.timers import NO_TIMERS, Timers
+
+
+class Status(enum.StrEnum):
+    """Where an agent stands. Only `RUNNING` agents take steps; `STARTING` ones are about to be set up."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+class AgentState(msgspec.Struct, frozen=True):
+    """One agent: what it is, where it stands, and why it ended if it did."""
+
+    spec: AgentSpec
+    status: Status = Status.STARTING
+    reason: str = ""
+
+    @property
+    def live(self) -> bool:
+        """Whether messages can still reach the agent."""
+        return self.status is Status.RUNNING or self.status is Status.STARTING
+
+
+class Directory(msgspec.Struct, frozen=True):
+    """Look-ups derived from the agents; rebuilt when one starts, stops or fails.
+
+    `routes` is a memo, not state: by sender, the receivers whose grant was found once and has no limits.
+    """
+
+    index: Mapping[str, int]
+    subscribers: Mapping[str, tuple[int, ...]]
+    every_tick: tuple[int, ...]
+    starting: tuple[int, ...]
+    routes: dict[int, dict[str, int]] = {}
+
+    @classmethod
+    def of(cls, agents: Sequence[AgentState]) -> "Directory":
+        """Return the look-ups for `agents`, each list in index order."""
+        subscribers: dict[str, list[int]] = {}
+        every_tick: list[int] = []
+        starting: list[int] = []
+        for index, agent in enumerate(agents):
+            if not agent.live:
+                continue
+            for topic in agent.spec.subscribe:
+                subscribers.setdefault(topic, []).append(index)
+            if agent.status is Status.STARTING:
+                starting.append(index)
+            elif agent.spec.every_tick:
+                every_tick.append(index)
+        return cls(
+            index={agent.spec.id: index for index, agent in enumerate(agents)},
+            subscribers={topic: tuple(indexes) for topic, indexes in subscribers.items()},
+            every_tick=tuple(every_tick),
+            starting=tuple(starting),
+        )
+
+
+class World(msgspec.Struct, frozen=True):
+    """Everything that the next tick depends on, apart from what arrives from outside.
+
+    `tick` is the tick that comes next. `mailboxes` holds only agents with something waiting, each in
+    inbox order. `spent` counts effects under grants that have a `per_run` limit, by (agent, grant index).
+    """
+
+    run: RunSpec
+    agents: tuple[AgentState, ...]
+    directory: Directory
+    tick: int = 0
+    mailboxes: Mapping[int, Sequence[Message]] = {}
+    timers: Timers = NO_TIMERS
+    spent: Mapping[tuple[int, int], int] = {}
+
+    @property
+    def now_ns(self) -> int:
+        """The virtual time of the coming tick."""
+        return self.run.start_ns + self.tick * self.run.tick_ns
+
+    @property
+    def idle(self) -> bool:
+        """Whether no agent would take a turn now or later unless something arrives from outside."""
+        directory = self.directory
+        return not (self.mailboxes or self.timers.due or directory.every_tick or directory.starting)
+
+    def limits(self, agent: int) -> Limits:
+        """Return the limits of the agent with this index."""
+        return self.agents[agent].spec.limits
+
+
+def genesis_world(run: RunSpec) -> World:
+    """Return the world before tick 0, in which every declared agent is about to be set up."""
+    agents = tuple(AgentState(spec) for spec in run.agents)
+    return World(run=run, agents=agents, directory=Directory.of(agents))
