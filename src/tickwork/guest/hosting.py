@@ -1,0 +1,149 @@
+"""The functions that a guest calls in the host: one C callback per import, shared by a program's agents.
+
+The engine hands each callback a number that we chose; `_FRAMES` turns it into the agent's frame. Nothing may
+escape from a callback but a trap: an exception would abort the process. So whatever is raised is kept and
+raised again once the engine has unwound the guest.
+"""
+
+import ctypes
+import itertools
+from collections.abc import Sequence
+from typing import Protocol
+
+from tickwork.core.outcomes import OutcomeKind
+from tickwork.guest import capi
+from tickwork.guest.memory import Memory
+from tickwork.guest.plan import ExportSource, HostImport
+from tickwork.guest.virtual import GuestFault, HostFunction, VirtualState
+
+_POINTER_MASK = 0xFFFFFFFF
+_I64_MASK = 0xFFFFFFFFFFFFFFFF
+_REALLOC_ARGUMENTS = 4
+_TRAP_MESSAGE = b"host function"
+
+_FRAMES: dict[int, "HostFrame"] = {}
+_numbers = itertools.count(1)  # an environment of 0 would reach the callback as a null pointer
+
+
+class Agent(Protocol):
+    """What a frame needs of its instance."""
+
+    state: VirtualState
+
+    def handle_of(self, source: ExportSource) -> int:
+        """Return the address of an export's handle; 0 while the agent is still being linked."""
+
+
+class HostFrame:
+    """An agent's side of its host calls."""
+
+    def __init__(self, agent: Agent, context: int) -> None:
+        self.agent = agent
+        self.context = context
+        self.raised: BaseException | None = None
+        self._memories: dict[ExportSource, Memory] = {}
+        self.number = next(_numbers)
+        _FRAMES[self.number] = self
+
+    def close(self) -> None:
+        """Forget the agent; it makes no more calls."""
+        _FRAMES.pop(self.number, None)
+
+    def take_raised(self) -> BaseException | None:
+        """Return what a callback raised during the last call, and forget it."""
+        raised, self.raised = self.raised, None
+        return raised
+
+    def memory(self, source: ExportSource | None) -> Memory:
+        """Return the memory that an import was lowered with."""
+        if source is None:
+            raise GuestFault(OutcomeKind.BAD_POINTER, "the import was lowered without a memory")
+        memory = self._memories.get(source)
+        if memory is None:
+            handle = self.agent.handle_of(source)
+            if not handle:
+                raise GuestFault(
+                    OutcomeKind.UNSUPPORTED_IMPORT, "a host function was called while the agent was linked"
+                )
+            memory = self._memories[source] = Memory(self.context, handle)
+        return memory
+
+
+class ImportCall:
+    """One call from the guest. Implements `virtual.HostCall`."""
+
+    __slots__ = ("_frame", "_host", "state")
+
+    def __init__(self, frame: HostFrame, host: HostImport) -> None:
+        self._frame = frame
+        self._host = host
+        self.state = frame.agent.state
+
+    def read(self, pointer: int, length: int) -> bytes:
+        """Return `length` bytes of the caller's memory at `pointer`."""
+        return self._frame.memory(self._host.memory).read(pointer, length)
+
+    def write(self, pointer: int, data: bytes) -> None:
+        """Put `data` into the caller's memory at `pointer`."""
+        self._frame.memory(self._host.memory).write(pointer, data)
+
+    def allocate(self, size: int, align: int) -> int:
+        """Return a block from the guest's own `cabi_realloc`."""
+        realloc = self._host.realloc
+        handle = 0 if realloc is None else self._frame.agent.handle_of(realloc)
+        if not handle:
+            raise GuestFault(OutcomeKind.BAD_POINTER, "the import was lowered without cabi_realloc")
+        # Its own argument array: the outer call's is still in use.
+        raw = (ctypes.c_uint64 * (capi.RAW_WORDS * _REALLOC_ARGUMENTS))()
+        raw[2 * capi.RAW_WORDS] = align
+        raw[3 * capi.RAW_WORDS] = size
+        trap = ctypes.c_uint64()
+        error = capi.func_call(
+            self._frame.context, handle, ctypes.addressof(raw), _REALLOC_ARGUMENTS, ctypes.addressof(trap)
+        )
+        if error:
+            raise GuestFault(OutcomeKind.OTHER_TRAP, capi.take_error(error))
+        if trap.value:
+            raise InnerTrap(*capi.take_trap(trap.value))
+        return int(raw[0] & _POINTER_MASK)
+
+
+class InnerTrap(Exception):  # noqa: N818 - carries a guest's trap through the host function that met it
+    """The guest trapped while the host, called by it, called it back."""
+
+    def __init__(self, code: int | None, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+
+
+def host_callback(host: HostImport, function: HostFunction) -> object:
+    """Return the C callback that serves `host` with `function`; it must outlive every agent that links it."""
+    masks = [_POINTER_MASK if kind in {"i32", "f32"} else _I64_MASK for kind in host.params]
+    result_mask = _POINTER_MASK if host.results[:1] == ("i32",) else _I64_MASK
+    words = capi.RAW_WORDS
+    size = max(len(host.params), len(host.results), 1) * words
+
+    def serve(environment: int, _caller: int, raw_at: int, _count: int) -> int:
+        frame = None
+        try:
+            frame = _FRAMES[environment]
+            raw = (ctypes.c_uint64 * size).from_address(raw_at) if raw_at else (ctypes.c_uint64 * size)()
+            arguments = [raw[place * words] & mask for place, mask in enumerate(masks)]
+            result = function(ImportCall(frame, host), arguments)
+            if host.results:
+                raw[0] = (result or 0) & result_mask
+        except BaseException as raised:
+            if frame is not None and frame.raised is None:
+                frame.raised = raised
+            return int(capi.trap_new(_TRAP_MESSAGE, len(_TRAP_MESSAGE)))
+        return 0
+
+    return capi.HostCallback(serve)
+
+
+def define_hosts(frame: HostFrame, callbacks: Sequence[object], types: Sequence[int], slots_at: int) -> None:
+    """Put the host functions into the first slots of an agent that is being linked."""
+    for place, (callback, kind) in enumerate(zip(callbacks, types, strict=True)):
+        address = ctypes.cast(callback, ctypes.c_void_p).value  # type: ignore[arg-type]
+        at = slots_at + place * capi.EXTERN_BYTES + capi.HANDLE_OFFSET
+        capi.func_new(frame.context, kind, address, frame.number, None, at)

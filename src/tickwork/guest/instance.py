@@ -1,0 +1,236 @@
+"""One agent's instance: set up once, then one turn at a time.
+
+The hot path is `step`: set fuel, lower the inbox, call, lift the effects, read fuel. It talks to the engine
+by addresses (`capi`), so this module is where they are kept honest:
+
+- the memory's base never moves (the engine reserves the whole range), and its size only grows;
+- nothing outside [base, base + size) is ever read or written;
+- host callbacks never let an exception escape into the engine;
+- the store, and with it everything the addresses point to, lives until `close`.
+"""
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import wasmtime
+
+from tickwork.core.effects import Effect, Level, Log
+from tickwork.core.errors import HostError
+from tickwork.core.limits import Limits
+from tickwork.core.messages import Message
+from tickwork.core.names import ABI_VERSION
+from tickwork.core.outcomes import Outcome, OutcomeKind
+from tickwork.guest import abi, capi
+from tickwork.guest.hosting import HostFrame, InnerTrap, define_hosts
+from tickwork.guest.memory import Memory
+from tickwork.guest.plan import ExportSource
+from tickwork.guest.program import Program
+from tickwork.guest.traps import outcome_of
+from tickwork.guest.virtual import GuestFault, VirtualState
+
+_POINTER_MASK = 0xFFFFFFFF
+_RAW_ARGUMENTS = 16  # the Canonical ABI flattens at most 16 parameters
+
+
+class Instance:
+    """An agent in the sandbox. Not thread-safe; after a failed turn only `close` may be called."""
+
+    def __init__(self, program: Program, limits: Limits) -> None:
+        """Make a store within `limits`; nothing of the guest runs before `setup`."""
+        self._program = program
+        self._limits = limits
+        self.state = VirtualState()
+        self._store = wasmtime.Store(program.engine.raw)
+        plan = program.plan
+        self._store.set_limits(
+            memory_size=limits.memory_bytes,
+            table_elements=limits.table_elements,
+            instances=len(plan.instances),
+            tables=len(plan.tables),
+            memories=len(plan.memories),
+        )
+        self._context = capi.context_of(self._store)
+        self._raw = (ctypes.c_uint64 * (capi.RAW_WORDS * _RAW_ARGUMENTS))()
+        self._raw_at = ctypes.addressof(self._raw)
+        self._word = (ctypes.c_uint64 * 1)()
+        self._word_at = ctypes.addressof(self._word)
+        self._frame: HostFrame | None = None
+        self._kept: Any = None
+
+    def close(self) -> None:
+        """Free everything that the engine holds for this agent."""
+        if self._frame is not None:
+            self._frame.close()
+        self._store.close()
+
+    # ---- instantiation
+
+    def _instantiate(self) -> None:
+        program = self._program
+        slots: Any = ctypes.create_string_buffer(max(program.slot_bytes, 1))
+        at = ctypes.addressof(slots)
+        if program.plan.hosts:
+            self._frame = HostFrame(self, self._context)
+            define_hosts(self._frame, program.callbacks, program.host_type_pointers, at)
+        instances = ctypes.create_string_buffer(max(capi.INSTANCE_BYTES * len(program.wiring), 1))
+        instances_at = ctypes.addressof(instances)
+        for index, wiring in enumerate(program.wiring):
+            imports = b"".join([slots[offset : offset + capi.EXTERN_BYTES] for offset in wiring])
+            handle = instances_at + index * capi.INSTANCE_BYTES
+            module = program.module_pointers[program.plan.instances[index].module]
+            self._word[0] = 0
+            error = capi.instance_new(self._context, module, imports, len(wiring), handle, self._word_at)
+            if error:
+                # The only errors left after linking was checked are the store's limits.
+                raise GuestFault(OutcomeKind.OUT_OF_MEMORY, _limit_reason(capi.take_error(error)))
+            self._check_trap()
+            for fetch in program.fetches[index]:
+                if not capi.export_get(self._context, handle, fetch.name, len(fetch.name), at + fetch.offset):
+                    raise HostError(f"the engine lost the export {fetch.name!r}")
+        self._kept = ctypes.create_string_buffer(slots.raw[: program.kept_bytes], max(program.kept_bytes, 1))
+        self._bind()
+
+    def _bind(self) -> None:
+        """Look up once what every turn needs."""
+        plan = self._program.plan
+        setup, step = plan.lifted["setup"], plan.lifted["step"]
+        self._setup = self.handle_of(setup.func)
+        self._setup_post = self.handle_of(setup.post)
+        self._step = self.handle_of(step.func)
+        self._step_post = self.handle_of(step.post)
+        self._realloc = self.handle_of(step.realloc)
+        self._arena = self.handle_of(plan.arena)
+        self._memory = Memory(self._context, self.handle_of(step.memory))
+        for source in plan.initialize:
+            self._call(self.handle_of(source), 0)
+
+    def handle_of(self, source: ExportSource | None) -> int:
+        """Return the address of a kept export's handle; 0 for None, and while the agent is being linked."""
+        if source is None or self._kept is None:
+            return 0
+        return int(ctypes.addressof(self._kept)) + self._program.slots[source] + capi.HANDLE_OFFSET
+
+    # ---- calls
+
+    def _check_trap(self) -> None:
+        trap = self._word[0]
+        if not trap:
+            return
+        self._word[0] = 0
+        code, _ = capi.take_trap(trap)
+        raised = None if self._frame is None else self._frame.take_raised()
+        if isinstance(raised, InnerTrap):
+            code = raised.code
+        elif raised is not None:
+            raise raised
+        raise GuestFault(outcome_of(code))
+
+    def _call(self, function: int, arguments: int) -> int:
+        """Call with the arguments already in `_raw`; return the first result's low 32 bits."""
+        error = capi.func_call(self._context, function, self._raw_at, max(arguments, 1), self._word_at)
+        if error:
+            raise HostError(f"the engine refused a call: {capi.take_error(error)}")
+        if self._word[0]:
+            self._check_trap()
+        return self._raw[0] & _POINTER_MASK
+
+    def _allocate(self, size: int, align: int) -> int:
+        raw = self._raw
+        raw[0] = 0
+        raw[2] = 0
+        raw[4] = align
+        raw[6] = size
+        return self._call(self._realloc, 4)
+
+    def _allocate_inbox(self, size: int) -> int:
+        self._raw[0] = size
+        return self._call(self._arena, 1)
+
+    # ---- turns
+
+    def setup(self, agent_id: str, config: bytes, *, now_ns: int, start_ns: int, seed: int) -> Outcome:
+        """Instantiate and call `setup`; return how it went. `seed` keys the agent's random stream."""
+        budget = self._limits.fuel_setup
+        self.state.start_ns = start_ns
+        self.state.seed = seed.to_bytes(8, "little") + agent_id.encode()
+        self.state.now_ns = now_ns
+        try:
+            capi.set_fuel(self._context, budget)
+            self._instantiate()
+            # Fuel is set anew: what instantiation costs differs between ways to map a module.
+            capi.set_fuel(self._context, budget)
+            words: list[int] = []
+            for data in (agent_id.encode(), config, ABI_VERSION.encode()):
+                words += abi.store_bytes(self._memory, self._allocate, data)
+            for place, word in enumerate(words):
+                self._raw[place * capi.RAW_WORDS] = word
+            pointer = self._call(self._setup, len(words))
+            abi.load_setup_result(self._memory, pointer)
+            if self._setup_post:
+                self._raw[0] = pointer
+                self._call(self._setup_post, 1)
+        except GuestFault as fault:
+            return self._failed(fault, budget)
+        return Outcome(OutcomeKind.OK, self._captured(), self._fuel_used(budget))
+
+    def step(self, tick: int, now_ns: int, seed: int, inbox: Sequence[Message]) -> Outcome:
+        """Take one turn; return its effects and fuel, or how it failed."""
+        budget = self._limits.fuel_per_turn
+        raw = self._raw
+        self.state.now_ns = now_ns
+        try:
+            capi.set_fuel(self._context, budget)
+            if self._arena:
+                pointer, count = abi.store_inbox_at_once(self._memory, self._allocate_inbox, inbox)
+            else:
+                pointer, count = abi.store_inbox(self._memory, self._allocate, inbox)
+            raw[0] = tick
+            raw[2] = now_ns
+            raw[4] = seed
+            raw[6] = budget
+            raw[8] = pointer
+            raw[10] = count
+            pointer = self._call(self._step, 6)
+            effects = abi.load_step_result(self._memory, pointer, self._limits)
+            if self._step_post:
+                raw[0] = pointer
+                self._call(self._step_post, 1)
+        except GuestFault as fault:
+            return self._failed(fault, budget)
+        if self.state.output:
+            effects += self._captured()
+        return Outcome(OutcomeKind.OK, effects, self._fuel_used(budget))
+
+    def _fuel_used(self, budget: int) -> int:
+        capi.get_fuel(self._context, self._word_at)
+        left = self._word[0]
+        self._word[0] = 0
+        return budget - left
+
+    def _failed(self, fault: GuestFault, budget: int) -> Outcome:
+        # Not the counter: after some traps it is stale, so a failed turn is charged its whole budget.
+        return Outcome(fault.kind, self._captured(), budget, fault.detail)
+
+    def _captured(self) -> tuple[Effect, ...]:
+        """Return what the turn printed as logs, runs of one stream together, and forget it."""
+        runs: list[tuple[int, bytes]] = []
+        for stream, data in self.state.output:
+            if runs and runs[-1][0] == stream:
+                runs[-1] = (stream, runs[-1][1] + data)
+            else:
+                runs.append((stream, data))
+        self.state.output.clear()
+        self.state.output_bytes = 0
+        return tuple(
+            Log(Level.INFO if stream == 1 else Level.WARN, data.decode("utf-8", "replace").rstrip("\n"))
+            for stream, data in runs
+        )
+
+
+def _limit_reason(message: str) -> str:
+    """Name the limit in our own words: the engine's may change with its version."""
+    for what, key in (("memory", "memory_bytes"), ("table", "table_elements")):
+        if what in message:
+            return f"the module's {what} does not fit within limits.{key}"
+    return "the module needs more than its limits allow"
