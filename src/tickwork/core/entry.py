@@ -19,7 +19,7 @@ class Refusal(msgspec.Struct, frozen=True, array_like=True, gc=False):
     reason: str
 
 
-class TurnEntry(msgspec.Struct, frozen=True, array_like=True):
+class TurnEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What the agent with index `agent` did in its turn, and which of its effects were refused."""
 
     agent: int
@@ -56,5 +56,21 @@ class Fuel(msgspec.Struct, frozen=True, array_like=True):
 
 
 encode = msgspec.msgpack.Encoder().encode
-decode_entry = msgspec.msgpack.Decoder(Entry).decode
-decode_fuel = msgspec.msgpack.Decoder(Fuel).decode
+_entries = msgspec.msgpack.Decoder(Entry)
+_fuels = msgspec.msgpack.Decoder(Fuel)
+
+
+def decode_entry(data: bytes) -> Entry:
+    """Return the entry with these bytes; raises msgspec.DecodeError if they are not an entry's."""
+    try:
+        return _entries.decode(data)
+    except RecursionError:
+        raise msgspec.DecodeError("nested too deeply for an entry") from None
+
+
+def decode_fuel(data: bytes) -> Fuel:
+    """Return the fuel record with these bytes; raises msgspec.DecodeError if they are not one's."""
+    try:
+        return _fuels.decode(data)
+    except RecursionError:
+        raise msgspec.DecodeError("nested too deeply for a fuel record") from None

@@ -29,7 +29,8 @@ from tickwork.core.settling import Performed, Settling
 from tickwork.core.world import Status, World
 
 
-class Turn(msgspec.Struct, frozen=True):
+# gc=False here and for entries: made by the thousand each tick, and what they hold never points back.
+class Turn(msgspec.Struct, frozen=True, gc=False):
     """One agent's run within a tick: its setup, or a step on `inbox`, with `seed` as its entropy."""
 
     agent: int
@@ -52,7 +53,7 @@ class Settled(msgspec.Struct, frozen=True):
     """What a tick came to: the next world, the record, and what the shell must now carry out.
 
     `started` and `ended` are the indexes of agents that were spawned, and of those that need no instance
-    any more.
+    any more. An agent that was spawned and stopped in the same tick is in both.
     """
 
     world: World

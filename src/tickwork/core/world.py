@@ -54,7 +54,7 @@ class Directory(msgspec.Struct, frozen=True):
         for index, agent in enumerate(agents):
             if not agent.live:
                 continue
-            for topic in agent.spec.subscribe:
+            for topic in dict.fromkeys(agent.spec.subscribe):
                 subscribers.setdefault(topic, []).append(index)
             if agent.status is Status.STARTING:
                 starting.append(index)
