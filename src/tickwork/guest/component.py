@@ -14,7 +14,16 @@ that an agent never makes; the host ends a turn that calls it.
 from collections.abc import Mapping
 
 from tickwork.core.errors import ModuleError
-from tickwork.guest.binary import COMPONENT_HEADER, Reader, Section, quoted, sections
+from tickwork.guest.bare import plan_bare
+from tickwork.guest.binary import (
+    COMPONENT_HEADER,
+    CORE_HEADER,
+    MAGIC,
+    Reader,
+    Section,
+    quoted,
+    sections,
+)
 from tickwork.guest.component_decode import (
     read_canonical,
     read_core_type,
@@ -47,7 +56,29 @@ _CUSTOM, _CORE_MODULE, _CORE_INSTANCE, _CORE_TYPE, _COMPONENT, _INSTANCE = range
 _ALIAS, _TYPE, _CANONICAL, _START, _IMPORT, _EXPORT, _VALUE = range(6, 13)
 
 
-def plan_component(data: bytes) -> LinkPlan:
+def flatten(data: bytes) -> LinkPlan:
+    """Return the plan of an agent's file: a component for the agent world, or a bare core module.
+
+    Time and memory are linear in the file's size, and what a file may ask for beyond that is bounded. Raises
+    `ModuleError`, and nothing else, for a file that is damaged, unsupported, or no agent. Instructions
+    and data are not looked at; the engine validates them when it compiles the plan's modules.
+    """
+    header = data[:8]
+    if header == CORE_HEADER:
+        return plan_bare(data)
+    if header == COMPONENT_HEADER:
+        return _plan_component(data)
+    if not data.startswith(MAGIC):
+        raise ModuleError("not a WebAssembly file: it does not begin with the bytes '\\0asm'")
+    if len(header) < 8:
+        raise ModuleError("truncated: a WebAssembly header has 8 bytes")
+    raise ModuleError(
+        f"a WebAssembly file of unknown version {header[4:].hex()}: core modules of version 1 and components "
+        "of version 13 are supported"
+    )
+
+
+def _plan_component(data: bytes) -> LinkPlan:
     """Return the plan of a component for the agent world; `ModuleError` if it is not one or not supported."""
     linker = Linker(data)
     root = _Carrier(linker).carry_out(NestedComponent(0, len(data), Scope()), None)

@@ -32,11 +32,13 @@ class HostImport:
     """A function that the host must provide.
 
     `name` is `INTERFACE@VERSION#FUNCTION` for a lowered component import, `MODULE#FUNCTION` for a core
-    import, or a canonical built-in such as `resource.drop`, which has no `#`. Of these a conforming agent
+    import, or a canonical built-in such as `resource.drop`, which has no `#`. Of the built-ins an agent
     calls only `resource.drop` in a turn; for the rest (`context.get`, `waitable-set.new`, ..., and
-    `component.adapter`, a call between nested components that moves memory) the host ends the turn. Arguments arrive as the flattened core values
-    of `params`. `memory` and `realloc` are those given when the import was lowered (for a bare core
-    module: its own exports), through which pointers among the arguments are read and results returned.
+    `component.adapter`, a call between nested components that moves memory) the host ends the turn.
+
+    Arguments arrive as the flattened core values of `params`. `memory` and `realloc` are those given when
+    the import was lowered (for a bare core module: its own exports), through which pointers among the
+    arguments are read and results returned.
     """
 
     name: str
