@@ -37,7 +37,8 @@ def test_a_cache_that_others_may_write_to_is_refused(base: Path, mode: int) -> N
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
-def test_a_cache_of_another_user_is_refused(base: Path) -> None:
+@pytest.mark.usefixtures("base")
+def test_a_cache_of_another_user_is_refused() -> None:
     os.chown(cache_dir(), 12345, 12345)
     with pytest.raises(HostError, match="another user"):
         cache_dir()
