@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from tickwork.core.errors import ModuleError
+from tickwork.guest.binary import quoted
 from tickwork.guest.core_module import ParsedModule, Signature
 from tickwork.guest.linker import CoreItem, HostFunction, LiftOptions, Linker
 from tickwork.guest.plan import ExportSource, LinkPlan
@@ -73,8 +74,8 @@ def _check_imports(parsed: ParsedModule) -> None:
     for wanted in parsed.imports:
         if wanted.kind != "func":
             raise ModuleError(
-                f"a core module that imports the {wanted.kind} {wanted.module}#{wanted.name}: an agent "
-                f"defines its own {wanted.kind} (for a memory: link without --import-memory)"
+                f"a core module that imports the {wanted.kind} {quoted(wanted.module)} {quoted(wanted.name)}: "
+                f"an agent defines its own {wanted.kind} (for a memory: link without --import-memory)"
             )
 
 

@@ -49,7 +49,9 @@ from tickwork.guest.world import EXPORTS, check_type, check_version, missing_exp
 
 # A component may instantiate another many times in a few bytes, so what is carried out is counted.
 # A CPython guest needs 80 kB and 2 components.
-BYTES_MAX = 2 << 20
+BYTES_MAX = 1 << 20
+# Sections cost time and memory even when they are empty or skipped.
+SECTION_BYTES = 16
 COMPONENTS_MAX = 200
 
 _CUSTOM, _CORE_MODULE, _CORE_INSTANCE, _CORE_TYPE, _COMPONENT, _INSTANCE = range(6)
@@ -115,12 +117,12 @@ class _Carrier:
             raise ModuleError(f"not a component of the supported version (at byte {component.start})")
         scope = component.scope
         for section in sections(data, content, component.end):
-            if section.id not in (_CUSTOM, _CORE_MODULE, _COMPONENT):
-                self._bytes += section.end - section.start
-                if self._bytes > BYTES_MAX:
-                    raise ModuleError(
-                        f"more than {BYTES_MAX} bytes of component definitions (at byte {section.begin})"
-                    )
+            skipped = section.id in (_CUSTOM, _CORE_MODULE, _COMPONENT)
+            self._bytes += SECTION_BYTES + (0 if skipped else section.end - section.start)
+            if self._bytes > BYTES_MAX:
+                raise ModuleError(
+                    f"more than {BYTES_MAX} bytes of component definitions (at byte {section.begin})"
+                )
             self._read_section(section, scope, arguments)
         if arguments is None:
             check_version(name for name, (sort, _) in scope.exports.items() if sort == "instance")

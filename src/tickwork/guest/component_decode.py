@@ -335,11 +335,12 @@ def _read_lower(scope: Scope, reader: Reader) -> CoreItem:
 
 def _passes_unchanged(func: LiftedFunc) -> bool:
     """Tell whether lifting and lowering `func` again is no work at all, so that it can be called directly."""
+    if func.options.post is not None or len(func.type.params) > t.FLAT_PARAMS_MAX:
+        return False
     values = [value for _, value in func.type.params]
     if func.type.result is not None:
         values.append(func.type.result)
-    fits = len(func.type.params) <= t.FLAT_PARAMS_MAX
-    return fits and func.options.post is None and _UNCHANGED.issuperset(value.kind for value in values)
+    return _UNCHANGED.issuperset(value.kind for value in values)
 
 
 def _read_operand(operand: str, scope: Scope, reader: Reader) -> None:

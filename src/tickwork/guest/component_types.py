@@ -4,7 +4,7 @@ Every type knows its flattened form from the moment it is made, so a file whose 
 exponentially costs no more than its own size. Source: the Component Model's Canonical ABI, "Flattening".
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tickwork.core.errors import ModuleError
@@ -46,7 +46,7 @@ class FuncType:
 
     def lifted(self) -> Signature:
         """Return the core type of a function that is lifted to this type."""
-        params = _concatenated([value for _, value in self.params])
+        params = _concatenated(value for _, value in self.params)
         results = () if self.result is None else self.result.flat
         return Signature(_I32 if params is None else params, _in_one(results))
 
@@ -83,7 +83,7 @@ def _in_one(results: ValueTypes | None) -> ValueTypes:
     return _I32 if results is None or len(results) > FLAT_RESULTS_MAX else results
 
 
-def _concatenated(values: Sequence[ValueType]) -> ValueTypes | None:
+def _concatenated(values: Iterable[ValueType]) -> ValueTypes | None:
     flat: list[str] = []
     for value in values:
         if value.flat is None or len(flat) + len(value.flat) > FLAT_PARAMS_MAX:

@@ -5,6 +5,7 @@ when it compiles the module. Refused, because a run could not be exact or could 
 memory, 64-bit memories, exception tags, reference types beyond funcref and externref, passive elements.
 """
 
+from itertools import islice
 from typing import NamedTuple
 
 from tickwork.core.errors import ModuleError
@@ -14,6 +15,7 @@ from tickwork.guest.plan import ValueTypes
 KINDS = ("func", "table", "memory", "global", "tag")
 # More than any real toolchain emits; bounds the time and memory that a hostile file can cost.
 ITEMS_MAX = 200_000
+SECTIONS_MAX = 1_000
 
 _VALUE_TYPES = {
     0x7F: "i32",
@@ -58,14 +60,21 @@ class GlobalType(NamedTuple):
     value: str
     mutable: bool
 
+    def __str__(self) -> str:
+        return f"mutable {self.value}" if self.mutable else self.value
+
+
+# Tables and memories have limits, which only the engine compares.
+ItemType = Signature | GlobalType | None
+
 
 class Import(NamedTuple):
-    """`type` is an index into the module's types for a function, and -1 for other kinds."""
+    """`type` is a function's `Signature`, a global's `GlobalType`, and None for other kinds."""
 
     module: str
     name: str
     kind: str
-    type: int
+    type: ItemType
 
 
 class Export(NamedTuple):
@@ -87,7 +96,9 @@ class ParsedModule:
         self.data = data
         self.start = start
         self.end = end
-        self.sections: tuple[Section, ...] = tuple(sections(data, start + 8, end))
+        self.sections: tuple[Section, ...] = tuple(islice(sections(data, start + 8, end), SECTIONS_MAX + 1))
+        if len(self.sections) > SECTIONS_MAX:
+            raise ModuleError(f"more than {SECTIONS_MAX} sections (at byte {start})")
         self.types: list[Signature] = []
         self.imports: list[Import] = []
         self.imported = dict.fromkeys(KINDS, 0)
@@ -95,7 +106,7 @@ class ParsedModule:
         self.table_count = 0
         self.globals: list[GlobalType] = []
         self.exports: dict[str, Export] = {}
-        self._imported_functions: list[int] = []
+        self._imported_functions: list[Signature] = []
         self._function_section: Section | None = None
         self._defined_functions: list[int] | None = None
         self._read_sections()
@@ -104,7 +115,7 @@ class ParsedModule:
         """Return the type of the function with this index; `ModuleError` if there is none."""
         imported = len(self._imported_functions)
         if function < imported:
-            return self.types[self._imported_functions[function]]
+            return self._imported_functions[function]
         if self._defined_functions is None:
             self._defined_functions = self._read_functions()
         if function - imported >= len(self._defined_functions):
@@ -114,20 +125,27 @@ class ParsedModule:
             raise ModuleError(f"function {function} has no type in the core module at byte {self.start}")
         return self.types[index]
 
-    def import_signature(self, imported: Import) -> Signature:
-        """Return the type of an imported function."""
-        return self.types[imported.type]
-
     def export_signature(self, name: str) -> Signature | None:
         """Return the type of the exported function `name`, or None where no function has that name."""
         export = self.exports.get(name)
         return self.signature(export.item) if export is not None and export.kind == "func" else None
 
+    def export_type(self, name: str) -> ItemType:
+        """Return the type of the export `name`; `ModuleError` if it exports what does not exist."""
+        export = self.exports[name]
+        if export.kind == "func":
+            return self.signature(export.item)
+        if export.kind == "global":
+            if export.item >= len(self.globals):
+                raise ModuleError(f"{quoted(name)} exports no global of the core module at byte {self.start}")
+            return self.globals[export.item]
+        return None
+
     def _read_functions(self) -> list[int]:
         if self._function_section is None:
             return []
         reader = Reader(self.data, self._function_section.start, self._function_section.end)
-        return [reader.u32() for _ in range(reader.count())]
+        return [reader.u32() for _ in range(_count(reader, "functions"))]
 
     def _read_sections(self) -> None:
         rank = -1
@@ -176,12 +194,13 @@ class ParsedModule:
         if kind_byte >= len(KINDS):
             raise reader.error(f"an import of unknown kind {kind_byte}", reader.at - 1)
         kind = KINDS[kind_byte]
-        type_index = -1
+        described: ItemType = None
         if kind == "func":
             type_index = reader.u32()
             if type_index >= len(self.types):
                 raise reader.error(f"import {quoted(name)} has no type", start)
-            self._imported_functions.append(type_index)
+            described = self.types[type_index]
+            self._imported_functions.append(described)
         elif kind == "table":
             _skip_table_type(reader)
             self.table_count += 1
@@ -189,11 +208,12 @@ class ParsedModule:
             _skip_limits(reader, "memory")
             self.memory_count += 1
         elif kind == "global":
-            self.globals.append(_read_global_type(reader))
+            described = _read_global_type(reader)
+            self.globals.append(described)
         else:
             raise reader.error(f"exceptions (imported tag {quoted(name)}) are not supported", start)
         self.imported[kind] += 1
-        self.imports.append(Import(module, name, kind, type_index))
+        self.imports.append(Import(module, name, kind, described))
 
     def _read_tables(self, reader: Reader) -> None:
         for _ in range(_count(reader, "tables")):

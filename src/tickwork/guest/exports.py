@@ -7,7 +7,7 @@ Only the export section changes. An item that has an export keeps it; a new name
 from dataclasses import dataclass
 
 from tickwork.core.errors import ModuleError
-from tickwork.guest.binary import Reader, encode_name, encode_u32
+from tickwork.guest.binary import Reader, encode_name, encode_u32, quoted
 from tickwork.guest.core_module import KINDS, ParsedModule
 
 _EXPORT_SECTION = 7
@@ -51,7 +51,7 @@ def expose_state(module: ParsedModule) -> tuple[bytes, State]:
     for name, value in mutable:
         if value.endswith("ref"):
             raise ModuleError(
-                f"mutable global {name} of the core module at byte {module.start} holds a {value}, "
+                f"mutable global {quoted(name)} of the core module at byte {module.start} holds a {value}, "
                 "which cannot be saved and restored"
             )
     return _with_exports(module, added), State(tuple(memories), tuple(mutable), tuple(tables))

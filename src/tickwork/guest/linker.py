@@ -6,7 +6,7 @@ from typing import Protocol
 
 from tickwork.core.errors import ModuleError
 from tickwork.guest.binary import quoted
-from tickwork.guest.core_module import ParsedModule, Signature
+from tickwork.guest.core_module import Import, ParsedModule, Signature
 from tickwork.guest.exports import State, expose_state
 from tickwork.guest.plan import (
     CoreInstance,
@@ -22,6 +22,7 @@ from tickwork.guest.world import EXPORTS, POST_RETURN, REALLOC
 
 # Far above real components (a CPython guest has 14 instances and 2,400 links); a file can name one module
 # a thousand times in a few bytes, so what it asks for is counted, not what it holds.
+MODULES_MAX = 1_000
 INSTANCES_MAX = 1_000
 LINKS_MAX = 200_000
 
@@ -99,6 +100,8 @@ class Linker:
         known = self._module_at.get(start)
         if known is not None:
             return known
+        if len(self._parsed) >= MODULES_MAX:
+            raise ModuleError(f"more than {MODULES_MAX} core modules (at byte {start})")
         parsed = ParsedModule(self.data, start, end)
         code, state = expose_state(parsed)
         self._module_at[start] = len(self._parsed)
@@ -125,28 +128,31 @@ class Linker:
             provider = arguments.get(wanted.module)
             found = None if provider is None else provider.find(wanted.name)
             if found is None or found[0] != wanted.kind:
-                what = "nothing provides it" if found is None else f"a {found[0]} is provided"
-                raise ModuleError(
-                    f"the core module at byte {parsed.start} imports the {wanted.kind} "
-                    f"{quoted(wanted.module)} {quoted(wanted.name)}, but {what}"
-                )
+                what = "but nothing provides it" if found is None else f"but a {found[0]} is provided"
+                raise _unlinked(parsed, wanted, what)
             item = found[1]
             if isinstance(item, HostFunction):
-                sources.append(self._host_source(item, parsed.import_signature(wanted)))
+                sources.append(self._host_source(item, wanted))
             else:
+                self._check_source(item, wanted, parsed)
                 sources.append(item)
         self._instances.append(CoreInstance(module, tuple(sources)))
         return ModuleInstance(len(self._instances) - 1, parsed)
 
-    def _host_source(self, host: HostFunction, wanted: Signature) -> HostSource:
+    def _check_source(self, source: ExportSource, wanted: Import, parsed: ParsedModule) -> None:
+        provider = self._parsed[self._instances[source.instance].module]
+        found = provider.export_type(source.export)
+        if found != wanted.type:
+            raise _unlinked(parsed, wanted, f"as {wanted.type}, but it is {found}")
+
+    def _host_source(self, host: HostFunction, wanted: Import) -> HostSource:
+        signature = wanted.type
+        if not isinstance(signature, Signature) or not signature.is_numeric():
+            raise ModuleError(f"import {quoted(host.name)} is {signature}: only numbers can reach the host")
         if host.signature is None:
-            host.signature = wanted
-        if host.signature != wanted:
-            raise ModuleError(
-                f"import {quoted(host.name)} has type {host.signature}, but is used as {wanted}"
-            )
-        if not wanted.is_numeric():
-            raise ModuleError(f"import {quoted(host.name)} of type {wanted}: only numbers can reach the host")
+            host.signature = signature
+        if host.signature != signature:
+            raise ModuleError(f"import {quoted(host.name)} is {host.signature}, but is used as {signature}")
         if host.index < 0:
             host.index = len(self._hosts)
             self._hosts.append(host)
@@ -200,6 +206,13 @@ class Linker:
             tables=tuple(tables),
             arena=arena,
         )
+
+
+def _unlinked(module: ParsedModule, wanted: Import, why: str) -> ModuleError:
+    return ModuleError(
+        f"the core module at byte {module.start} imports the {wanted.kind} {quoted(wanted.module)} "
+        f"{quoted(wanted.name)}, {why}"
+    )
 
 
 def _host_import(host: HostFunction) -> HostImport:
