@@ -109,7 +109,7 @@ class Instance:
         """Return the address of a kept export's handle; 0 for None, and while the agent is being linked."""
         if source is None or self._kept is None:
             return 0
-        return int(ctypes.addressof(self._kept)) + self._program.slots[source] + capi.HANDLE_OFFSET
+        return int(ctypes.addressof(self._kept) + self._program.slots[source] + capi.HANDLE_OFFSET)
 
     # ---- calls
 
@@ -133,7 +133,7 @@ class Instance:
             raise HostError(f"the engine refused a call: {capi.take_error(error)}")
         if self._word[0]:
             self._check_trap()
-        return self._raw[0] & _POINTER_MASK
+        return int(self._raw[0] & _POINTER_MASK)
 
     def _allocate(self, size: int, align: int) -> int:
         raw = self._raw

@@ -1,0 +1,51 @@
+"""The pool that needs nothing: turns run one after the other on the caller's thread."""
+
+from collections.abc import Iterable, Mapping
+
+from tickwork.core.outcomes import Outcome
+from tickwork.core.step import Plan, Turn
+from tickwork.core.world import World
+from tickwork.guest.instance import Instance
+from tickwork.guest.program import Program
+
+
+class InlinePool:
+    """Implements `Pool` over the given programs, which are looked up by their modules' hash."""
+
+    def __init__(self, programs: Mapping[str, Program]) -> None:
+        self._programs = programs
+        self._instances: dict[int, Instance] = {}
+
+    def run(self, world: World, planned: Plan) -> list[Outcome]:
+        """Run every turn of the plan; return the outcomes in the plan's order."""
+        instances = self._instances
+        tick, now_ns = planned.tick, planned.now_ns
+        return [
+            self._set_up(world, planned, turn)
+            if turn.setup
+            else instances[turn.agent].step(tick, now_ns, turn.seed, turn.inbox)
+            for turn in planned.turns
+        ]
+
+    def _set_up(self, world: World, planned: Plan, turn: Turn) -> Outcome:
+        spec = world.agents[turn.agent].spec
+        instance = Instance(self._programs[spec.module], spec.limits)
+        self._instances[turn.agent] = instance
+        return instance.setup(
+            spec.id,
+            spec.preamble + spec.config,
+            now_ns=planned.now_ns,
+            start_ns=world.run.start_ns,
+            seed=turn.seed,
+        )
+
+    def retire(self, agents: Iterable[int]) -> None:
+        """Free the instances of agents that have ended."""
+        for agent in agents:
+            instance = self._instances.pop(agent, None)
+            if instance is not None:
+                instance.close()
+
+    def close(self) -> None:
+        """Free every instance."""
+        self.retire(list(self._instances))

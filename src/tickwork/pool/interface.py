@@ -1,0 +1,25 @@
+"""What the loop asks of a pool."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from tickwork.core.outcomes import Outcome
+from tickwork.core.step import Plan
+from tickwork.core.world import World
+
+
+class Pool(Protocol):
+    """Holds the agents' instances and runs their turns."""
+
+    def run(self, world: World, planned: Plan) -> Sequence[Outcome]:
+        """Run every turn of the plan; return the outcomes in the plan's order.
+
+        A setup turn makes the agent's instance. What goes wrong in a guest is an outcome; only a failure of
+        the host raises (`HostError`).
+        """
+
+    def retire(self, agents: Iterable[int]) -> None:
+        """Free the instances of agents that have ended."""
+
+    def close(self) -> None:
+        """Free every instance."""

@@ -1,0 +1,1 @@
+"""The shell around the pure core: record and replay, inputs and outputs."""

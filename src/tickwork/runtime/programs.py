@@ -1,0 +1,28 @@
+"""Modules made ready to run, by their hash."""
+
+from collections.abc import Mapping
+
+from tickwork.core.errors import ModuleError
+from tickwork.core.spec import RunSpec
+from tickwork.guest.engine import Engine
+from tickwork.guest.program import Program
+
+
+def agents_by_module(spec: RunSpec) -> dict[str, str]:
+    """Return, for each module hash, the id of the first agent (else kind) that is made from it."""
+    users: dict[str, str] = {}
+    for agent in (*spec.agents, *spec.kinds):
+        users.setdefault(agent.module, agent.id)
+    return users
+
+
+def open_programs(engine: Engine, spec: RunSpec, modules: Mapping[str, bytes]) -> dict[str, Program]:
+    """Return a program for each module; raise `ModuleError` that names an agent of the one that fails."""
+    programs: dict[str, Program] = {}
+    users = agents_by_module(spec)
+    for name, data in modules.items():
+        try:
+            programs[name] = Program(engine, data)
+        except ModuleError as error:
+            raise ModuleError(f"agent {users.get(name, name)!r}: {error}") from error
+    return programs
