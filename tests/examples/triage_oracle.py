@@ -1,4 +1,4 @@
-"""The triage report by plain code, written from examples/triage/SPEC.md; it shares nothing with the agents."""
+"""The triage report by plain code, written from examples/triage/SPEC.md; shares nothing with the agents."""
 
 import json
 import re
@@ -94,6 +94,9 @@ def owner(service: str) -> str | None:
 def front_desk(ticket: Any, seen: set[str]) -> tuple[str, str]:
     """Return ("returned", reason) or ("team", name)."""
     if not isinstance(ticket, dict) or not all(isinstance(ticket.get(name), str) for name in FIELDS):
+        return "returned", "malformed"
+    whole = "".join(ticket[name] for name in FIELDS)
+    if re.search("[\ud800-\udfff]", whole) or len(whole.encode()) > 20_000:
         return "returned", "malformed"
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", ticket["id"]):
         return "returned", "malformed"
