@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
-
 from tickwork.core.errors import RunFileError
 
 # The smallest SQLite page; a database is never smaller.
 _BYTES_MIN = 512
 _FILE_SYSTEM_ERRORS = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY)
+# What the sqlite3 module raises of a damaged file besides its own errors; the Unicode error is for messages
+# of SQLite's that quote the damage.
+DAMAGE_ERRORS = (UnicodeDecodeError, MemoryError, OverflowError)
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -73,7 +74,7 @@ def _probe(real: Path, mode: str) -> sqlite3.Connection | None:
         for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"):
             database.execute(f"PRAGMA {pragma}")
         database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    except sqlite3.Error as error:
+    except (sqlite3.Error, *DAMAGE_ERRORS) as error:
         if database is not None:
             database.close()
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _FILE_SYSTEM_ERRORS:
@@ -99,5 +100,5 @@ def reading(path: Path) -> Iterator[None]:
         if code == sqlite3.SQLITE_CORRUPT:
             raise RunFileError(f"{path}: is truncated or damaged ({error})") from error
         raise RunFileError(f"{path}: cannot be read ({error})") from error
-    except (MemoryError, OverflowError, msgspec.MsgspecError) as error:
+    except DAMAGE_ERRORS as error:
         raise RunFileError(f"{path}: is damaged ({error})") from error

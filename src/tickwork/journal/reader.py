@@ -17,7 +17,7 @@ from tickwork.core.entry import Entry, Fuel
 from tickwork.core.errors import RunFileError
 from tickwork.core.spec import RunSpec
 from tickwork.journal.codec import Damage, decode, unpack_entry, unpack_module
-from tickwork.journal.connect import connect, reading
+from tickwork.journal.connect import DAMAGE_ERRORS, connect, reading
 from tickwork.journal.header import End, Header
 from tickwork.journal.identify import identify, read_rows
 
@@ -126,7 +126,7 @@ class RunReader:
                     yield _missing(expected, tick - 1)
                 yield _stored(row)
                 expected = tick + 1
-        except (sqlite3.Error, MemoryError, OverflowError) as error:
+        except (sqlite3.Error, *DAMAGE_ERRORS) as error:
             yield _damaged(expected, f"nothing from this tick on can be read ({error})")
             return
         if self.end is not None and expected < self.end.ticks:
