@@ -58,19 +58,21 @@ class Fuel(msgspec.Struct, frozen=True, array_like=True):
 encode = msgspec.msgpack.Encoder().encode
 _entries = msgspec.msgpack.Decoder(Entry)
 _fuels = msgspec.msgpack.Decoder(Fuel)
+# What msgspec lets through for hostile bytes besides its own errors.
+_NOT_DECODED = (RecursionError, UnicodeDecodeError)
 
 
 def decode_entry(data: bytes) -> Entry:
     """Return the entry with these bytes; raises msgspec.DecodeError if they are not an entry's."""
     try:
         return _entries.decode(data)
-    except RecursionError:
-        raise msgspec.DecodeError("nested too deeply for an entry") from None
+    except _NOT_DECODED as error:
+        raise msgspec.DecodeError(str(error)) from None
 
 
 def decode_fuel(data: bytes) -> Fuel:
     """Return the fuel record with these bytes; raises msgspec.DecodeError if they are not one's."""
     try:
         return _fuels.decode(data)
-    except RecursionError:
-        raise msgspec.DecodeError("nested too deeply for a fuel record") from None
+    except _NOT_DECODED as error:
+        raise msgspec.DecodeError(str(error)) from None
