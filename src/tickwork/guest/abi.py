@@ -9,7 +9,7 @@ for UTF-8, discriminants for range, before anything is made of them.
 import math
 import struct
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from tickwork.core.effects import (
     Call,
@@ -45,6 +45,13 @@ _METRIC_VALUE = struct.Struct("<16xd24x")
 _ERROR_BYTES_MAX = 64 * 1024
 
 
+class Sliceable(Protocol):
+    """Slices to bytes. Nothing is checked: the caller keeps within the size."""
+
+    def __getitem__(self, span: slice, /) -> bytes:
+        """Return the bytes of a slice."""
+
+
 class GuestMemory(Protocol):
     """A guest's linear memory, every access checked."""
 
@@ -54,6 +61,12 @@ class GuestMemory(Protocol):
     def write(self, pointer: int, data: bytes) -> None:
         """Put the bytes, or raise `GuestFault(BAD_POINTER)`."""
 
+    def window(self, *, grown: bool = False) -> tuple[Sliceable, int]:
+        """Return the whole memory as something whose slices are bytes, and its size, which bounds them.
+
+        The size may be an earlier one, which is safe; with `grown` it is the present one.
+        """
+
 
 Allocate = Callable[[int, int], int]  # (bytes, alignment) -> a pointer that the guest chose
 
@@ -62,6 +75,10 @@ def _aligned(pointer: int, align: int, what: str) -> int:
     if pointer % align:
         raise GuestFault(OutcomeKind.BAD_POINTER, f"{what} is not aligned to {align} bytes")
     return pointer
+
+
+def _beyond(size: int) -> NoReturn:
+    raise GuestFault(OutcomeKind.BAD_POINTER, f"a pointer reaches beyond the memory's {size} bytes")
 
 
 def _text(data: bytes, what: str) -> str:
@@ -94,41 +111,48 @@ def store_inbox(memory: GuestMemory, allocate: Allocate, inbox: Sequence[Message
 
 
 def store_inbox_at_once(
-    memory: GuestMemory, allocate_inbox: Callable[[int], int], inbox: Sequence[Message]
-) -> tuple[int, int]:
-    """Lower `list<message>` into one block from the guest's `tickwork_inbox`; return pointer and length.
+    memory: GuestMemory, allocate_inbox: Callable[[int], int], inbox: Sequence[Message], expected: int
+) -> int:
+    """Lower `list<message>` into one block from the guest's `tickwork_inbox`; return its pointer.
 
-    The same layout as `store_inbox`, with everything that the records point to behind them.
+    The same layout as `store_inbox`, with everything that the records point to behind them. `expected` is
+    where the guest is expected to put the block (it mostly is where the last one was): a wrong guess costs
+    a second encoding, nothing else.
     """
-    pieces: list[bytes] = []
-    size = MESSAGE.size * len(inbox)
-    for message in inbox:
-        pieces += (message.sender.encode(), message.topic.encode(), message.body)
-    tail = b"".join(pieces)
-    base = _aligned(allocate_inbox(size + len(tail)), MESSAGE_ALIGN, "the block given by tickwork_inbox")
-    at = base + size
+    block = _inbox_block(inbox, expected)
+    pointer = allocate_inbox(len(block))
+    if pointer % MESSAGE_ALIGN:
+        _aligned(pointer, MESSAGE_ALIGN, "the block given by tickwork_inbox")
+    if pointer != expected:
+        # Checked before anything is made of it: a guest may answer with any number.
+        memory.write(pointer, block)
+        block = _inbox_block(inbox, pointer)
+    memory.write(pointer, block)
+    return pointer
+
+
+def _inbox_block(inbox: Sequence[Message], base: int) -> bytes:
+    """Return an inbox as it lies in memory at `base`: the records, then what they point to."""
+    at = base + MESSAGE.size * len(inbox)
     records: list[bytes] = []
-    piece = iter(pieces)
+    pieces: list[bytes] = []
+    pack = MESSAGE.pack
     for message in inbox:
-        sender_size, topic_size, body_size = len(next(piece)), len(next(piece)), len(next(piece))
-        topic_at = at + sender_size
-        body_at = topic_at + topic_size
+        sender = message.sender.encode()
+        topic = message.topic.encode()
+        body = message.body
+        topic_at = at + len(sender)
+        body_at = topic_at + len(topic)
         reply_to = message.reply_to
         records.append(
-            MESSAGE.pack(
-                at,
-                sender_size,
-                topic_at,
-                topic_size,
-                body_at,
-                body_size,
-                reply_to is not None,
-                reply_to or 0,
-            )
+            pack(at, len(sender), topic_at, len(topic), body_at, len(body), 0, 0)
+            if reply_to is None
+            else pack(at, len(sender), topic_at, len(topic), body_at, len(body), 1, reply_to)
         )
-        at = body_at + body_size
-    memory.write(base, b"".join(records) + tail)
-    return base, len(inbox)
+        pieces += (sender, topic, body)
+        at = body_at + len(body)
+    records += pieces
+    return b"".join(records)
 
 
 def _load_result(memory: GuestMemory, pointer: int) -> tuple[int, int]:
@@ -164,7 +188,7 @@ def load_step_result(memory: GuestMemory, pointer: int, limits: Limits) -> tuple
     data = memory.read(_aligned(base, EFFECT_ALIGN, "the list of effects"), count * EFFECT.size)
     effects: list[Effect] = []
     room = limits.bytes_per_turn
-    read = memory.read
+    window, size = memory.window()
     for (
         case,
         to_at,
@@ -180,20 +204,25 @@ def load_step_result(memory: GuestMemory, pointer: int, limits: Limits) -> tuple
             room -= to_size + topic_size + body_size
             if room < 0:
                 break
+            to_end = to_at + to_size
+            topic_end = topic_at + topic_size
+            body_end = body_at + body_size
+            if to_end > size or topic_end > size or body_end > size:
+                window, size = memory.window(grown=True)
+                if to_end > size or topic_end > size or body_end > size:
+                    _beyond(size)
             if has_reply > 1:
                 raise GuestFault(OutcomeKind.BAD_VARIANT, f"an option has the case {has_reply}")
-            effects.append(
-                Send(
-                    _text(read(to_at, to_size), "a send's `to`"),
-                    _text(read(topic_at, topic_size), "a topic"),
-                    read(body_at, body_size),
-                    reply if has_reply else None,
-                )
-            )
+            try:
+                to = window[to_at:to_end].decode()
+                topic = window[topic_at:topic_end].decode()
+            except UnicodeDecodeError:
+                raise GuestFault(OutcomeKind.BAD_UTF8, "a send's `to` or topic is not valid UTF-8") from None
+            effects.append(Send(to, topic, window[body_at:body_end], reply if has_reply else None))
             continue
         record = data[len(effects) * EFFECT.size : (len(effects) + 1) * EFFECT.size]
-        effect, size = _load_other(memory, case, record, room)
-        room -= size
+        effect, used = _load_other(memory, case, record, room)
+        room -= used
         if effect is None:
             break
         effects.append(effect)

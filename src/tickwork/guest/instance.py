@@ -22,6 +22,7 @@ from tickwork.core.messages import Message
 from tickwork.core.names import ABI_VERSION
 from tickwork.core.outcomes import Outcome, OutcomeKind
 from tickwork.guest import abi, capi
+from tickwork.guest.capi import func_call, get_fuel, set_fuel
 from tickwork.guest.hosting import HostFrame, InnerTrap, define_hosts
 from tickwork.guest.memory import Memory
 from tickwork.guest.plan import ExportSource
@@ -101,9 +102,10 @@ class Instance:
         self._step_post = self.handle_of(step.post)
         self._realloc = self.handle_of(step.realloc)
         self._arena = self.handle_of(plan.arena)
+        self._arena_at = 0
         self._memory = Memory(self._context, self.handle_of(step.memory))
         for source in plan.initialize:
-            self._call(self.handle_of(source), 0)
+            self._call(self.handle_of(source), 1)
 
     def handle_of(self, source: ExportSource | None) -> int:
         """Return the address of a kept export's handle; 0 for None, and while the agent is being linked."""
@@ -127,13 +129,17 @@ class Instance:
         raise GuestFault(outcome_of(code))
 
     def _call(self, function: int, arguments: int) -> int:
-        """Call with the arguments already in `_raw`; return the first result's low 32 bits."""
-        error = capi.func_call(self._context, function, self._raw_at, max(arguments, 1), self._word_at)
+        """Call with the arguments already in `_raw`; return the first result's low 32 bits.
+
+        `arguments` is at least 1, because the result needs a place too.
+        """
+        error = func_call(self._context, function, self._raw_at, arguments, self._word_at)
         if error:
             raise HostError(f"the engine refused a call: {capi.take_error(error)}")
         if self._word[0]:
             self._check_trap()
-        return int(self._raw[0] & _POINTER_MASK)
+        pointer: int = self._raw[0] & _POINTER_MASK
+        return pointer
 
     def _allocate(self, size: int, align: int) -> int:
         raw = self._raw
@@ -180,9 +186,11 @@ class Instance:
         raw = self._raw
         self.state.now_ns = now_ns
         try:
-            capi.set_fuel(self._context, budget)
+            set_fuel(self._context, budget)
+            count = len(inbox)
             if self._arena:
-                pointer, count = abi.store_inbox_at_once(self._memory, self._allocate_inbox, inbox)
+                pointer = abi.store_inbox_at_once(self._memory, self._allocate_inbox, inbox, self._arena_at)
+                self._arena_at = pointer
             else:
                 pointer, count = abi.store_inbox(self._memory, self._allocate, inbox)
             raw[0] = tick
@@ -203,7 +211,7 @@ class Instance:
         return Outcome(OutcomeKind.OK, effects, self._fuel_used(budget))
 
     def _fuel_used(self, budget: int) -> int:
-        capi.get_fuel(self._context, self._word_at)
+        get_fuel(self._context, self._word_at)
         left = self._word[0]
         self._word[0] = 0
         return budget - left

@@ -53,3 +53,12 @@ class Memory:
     def write(self, pointer: int, data: bytes) -> None:
         """Put the bytes, or raise `GuestFault(BAD_POINTER)`."""
         self._view[pointer : self._end(pointer, len(data))] = data
+
+    def window(self, *, grown: bool = False) -> tuple[Any, int]:
+        """Return the whole memory as something whose slices are bytes, and its size, which bounds them.
+
+        The size may be an earlier one, which is safe; with `grown` it is the present one.
+        """
+        if grown:
+            self._refresh()
+        return self._bytes, self._size

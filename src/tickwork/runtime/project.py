@@ -38,3 +38,19 @@ class Project:
                     known = ", ".join(names) or "none"
                     raise InputError(f"there is no {kind} {name!r}; declared: {known}")
         return replace(self, inputs={**self.inputs, **inputs}, outputs={**self.outputs, **outputs})
+
+    def ending(self, *, ticks: int | None, until: str | None) -> "Project":
+        """Return the project with another end; raise `InputError` if it would have none.
+
+        `until` is `idle` or `ticks`; None keeps the manifest's.
+        """
+        if until not in {None, "idle", "ticks"}:
+            raise InputError(f"--until takes idle or ticks, not {until!r}")
+        until_idle = self.until_idle if until is None else until == "idle"
+        ticks = self.ticks if ticks is None else ticks
+        if ticks is None and not until_idle:
+            raise InputError("the run would never end: give --ticks N, or --until idle")
+        restless = next((agent.id for agent in self.spec.agents if agent.every_tick), None)
+        if ticks is None and restless is not None:
+            raise InputError(f"agent {restless!r} has every_tick, so the run never goes idle: give --ticks N")
+        return replace(self, ticks=ticks, until_idle=until_idle)

@@ -1,0 +1,85 @@
+"""`tickwork inspect`: look into a run file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tickwork.cli.console import print_json, print_rows
+from tickwork.core.errors import InputError
+from tickwork.journal.reader import RunReader
+from tickwork.runtime.views import VIEWS, Filter
+
+_RIGHT = (
+    "tick", "index", "turns", "inputs", "messages", "effects", "refused", "undelivered", "failed", "fuel",
+    "received", "waiting", "bytes", "sent", "reply_to", "effect",
+)  # fmt: skip
+_DIGEST_CHARS = 16
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A run file.")],
+    view: Annotated[
+        str, typer.Argument(help="What to show: summary, agents, ticks, messages, effects or logs.")
+    ] = "summary",
+    agent: Annotated[str | None, typer.Option("--agent", help="Only what concerns this agent.")] = None,
+    tick: Annotated[int | None, typer.Option("--tick", min=0, help="Only this tick.")] = None,
+    first: Annotated[int, typer.Option("--from", min=0, help="Only from this tick on.")] = 0,
+    last: Annotated[int | None, typer.Option("--to", min=0, help="Only up to this tick.")] = None,
+    *,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: one object for the summary, else one a line.")
+    ] = False,
+) -> None:
+    """Show a run file's agents, ticks, messages, effects or logs."""
+    if view != "summary" and view not in VIEWS:
+        raise InputError(f"there is no view {view!r}; choose summary, {', '.join(VIEWS)}")
+    with RunReader.open(file) as reader:
+        if view == "summary":
+            _summary(reader, json=json)
+            return
+        wanted = Filter(agent, first, last) if tick is None else Filter(agent, tick, tick)
+        rows = VIEWS[view](reader, wanted)
+        if not json and view == "ticks":
+            rows = ({**row, **_short_digests(row)} for row in rows)
+        count = print_rows(rows, json=json, right=_RIGHT)
+    if count == 0 and not json:
+        typer.echo("nothing matches", err=True)
+
+
+def _short_digests(row: dict[str, object]) -> dict[str, object]:
+    return {name: str(row[name])[:_DIGEST_CHARS] for name in ("digest", "exact")}
+
+
+def _summary(reader: RunReader, *, json: bool) -> None:
+    header = reader.header
+    last = reader.last_tick
+    fields: dict[str, object] = {
+        "run": header.run,
+        "name": reader.spec.name,
+        "status": reader.status,
+        "ticks": 0 if last is None else last + 1,
+        "seed": reader.spec.seed,
+        "agents": len(reader.spec.agents),
+        "kinds": [kind.id for kind in reader.spec.kinds],
+        "inputs": [item.name for item in reader.spec.inputs],
+        "outputs": list(reader.spec.outputs),
+        "modules": list(reader.modules),
+        "digest": None if reader.end is None else reader.end.digest.hex(),
+        "exact": None if reader.end is None else reader.end.exact.hex(),
+        "format": header.format,
+        "tickwork": header.tickwork,
+        "abi": header.abi,
+        "engine": header.engine,
+        "engine_config": header.engine_config,
+        "isa": header.isa,
+        "os": header.os,
+        "bytes": reader.path.stat().st_size,
+    }
+    if json:
+        print_json(fields)
+        return
+    width = max(len(name) for name in fields)
+    for name, value in fields.items():
+        shown = ", ".join(str(item) for item in value) or "none" if isinstance(value, list) else value
+        typer.echo(f"{name:<{width}}  {'' if shown is None else shown}")

@@ -1,0 +1,61 @@
+"""`tickwork replay`: run a run file again and compare every tick."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tickwork.cli.console import errors, print_json, printable
+from tickwork.cli.progress import progress
+from tickwork.runtime.replay import Replay
+from tickwork.runtime.replay import replay as replay_file
+
+_EXIT_DIVERGED = 1
+
+
+def replay(
+    file: Annotated[Path, typer.Argument(help="A run file.")],
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """Run a run file again, from nothing but the file, and compare every tick with the record."""
+    with progress("replaying", None, quiet=json) as advance:
+        result = replay_file(file, progress=lambda tick: advance(tick + 1))
+    if json:
+        print_json(_result(result))
+    else:
+        show(result)
+    if not result.identical:
+        raise typer.Exit(_EXIT_DIVERGED)
+
+
+def _result(result: Replay) -> dict[str, object]:
+    first = result.first_divergence
+    return {
+        "identical": result.identical,
+        "ticks": result.ticks,
+        "turns": result.turns,
+        "first_divergence": None
+        if first is None
+        else {"tick": first.tick, "agent": first.agent, "reason": first.reason},
+        "digest": result.digest,
+        "exact": result.exact,
+        "status": result.status,
+        "warnings": list(result.warnings),
+        "wall_s": round(result.wall_s, 6),
+    }
+
+
+def show(result: Replay) -> None:
+    """Print a replay's result for people."""
+    for warning in result.warnings:
+        errors.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
+    if result.first_divergence is None:
+        typer.echo(
+            f"identical: {result.ticks} ticks, {result.turns} turns replayed in {result.wall_s:.2f} s; "
+            "all digests match"
+        )
+        typer.echo(f"  digest {result.digest}")
+        typer.echo(f"  exact  {result.exact}")
+    else:
+        typer.echo(f"diverged at {printable(str(result.first_divergence))}")

@@ -1,0 +1,183 @@
+"""`tickwork run`: record a run of a project into a run file."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tickwork.cli.console import errors, print_json, printable
+from tickwork.cli.interrupt import interruptible
+from tickwork.cli.progress import progress
+from tickwork.core.errors import InputError
+from tickwork.core.world import Status
+from tickwork.runtime.assemble import load_project
+from tickwork.runtime.outputs import STDOUT
+from tickwork.runtime.project import Project
+from tickwork.runtime.record import STATUS_INTERRUPTED, Run
+
+_EXIT_FAILED = 1
+_EXIT_INTERRUPTED = 130
+_FAILURES_SHOWN = 10
+_BAD_LINES_SHOWN = 10
+
+
+def named_paths(option: str, items: list[str]) -> dict[str, str]:
+    """Return the NAME=PATH items of an option; raise `InputError` for another form or a name given twice."""
+    paths: dict[str, str] = {}
+    for item in items:
+        name, equals, path = item.partition("=")
+        if not (name and equals and path):
+            raise InputError(f"{option} takes NAME=PATH, not {item!r}")
+        if name in paths:
+            raise InputError(f"{option} names {name!r} twice")
+        paths[name] = path
+    return paths
+
+
+def apply_options(
+    project: Project,
+    *,
+    ticks: int | None,
+    until: str | None,
+    seed: int | None,
+    inputs: list[str],
+    outputs: list[str],
+) -> Project:
+    """Return the project with the command line's wishes over the manifest's."""
+    if seed is not None:
+        project = project.with_seed(seed)
+    project = project.with_paths(
+        inputs=named_paths("--input", inputs), outputs=named_paths("--output", outputs)
+    )
+    return project.ending(ticks=ticks, until=until)
+
+
+def run(
+    path: Annotated[Path, typer.Argument(help="A project's folder, or its tickwork.toml.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The run file; NAME.tick in the current folder if not given.")
+    ] = None,
+    ticks: Annotated[int | None, typer.Option("--ticks", min=1, help="End after this many ticks.")] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", help="`idle`: end when nothing more can happen; `ticks`: only at --ticks.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, max=2**64 - 1, help="Use another seed than the manifest's.")
+    ] = None,
+    input_: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="NAME=PATH", help="Read an input from PATH, or from `-`."),
+    ] = None,
+    output: Annotated[
+        list[str] | None,
+        typer.Option("--output", metavar="NAME=PATH", help="Write an output to PATH, or to `-`."),
+    ] = None,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the run file and the outputs.")] = False,
+    allow_failures: Annotated[
+        bool, typer.Option("--allow-failures", help="Exit with 0 although agents failed.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """Run a project and record every tick in a run file."""
+    project = apply_options(
+        load_project(path), ticks=ticks, until=until, seed=seed, inputs=input_ or [], outputs=output or []
+    )
+    to_stdout = [name for name, place in project.outputs.items() if place == STDOUT]
+    if json and to_stdout:
+        raise InputError(f"--json and output {to_stdout[0]!r} both want standard output; give --output NAME=PATH")
+    file = out if out is not None else Path(f"{project.spec.name}.tick")
+    shown = 0
+
+    def report(bad: object) -> None:
+        nonlocal shown
+        shown += 1
+        if shown <= _BAD_LINES_SHOWN:
+            errors.print(f"skipped {bad}", markup=False, highlight=False, soft_wrap=True)
+
+    with interruptible() as stop, Run(project, file, force=force, report=report) as recording:
+        status = _record(recording, stop, quiet=json)
+    if shown > _BAD_LINES_SHOWN:
+        errors.print(f"... and {shown - _BAD_LINES_SHOWN} more bad lines")
+    if json:
+        print_json(_result(recording))
+    else:
+        _report(recording, err=bool(to_stdout))
+    if status == STATUS_INTERRUPTED:
+        raise typer.Exit(_EXIT_INTERRUPTED)
+    if recording.tally.failed and not allow_failures:
+        raise typer.Exit(_EXIT_FAILED)
+
+
+def _record(recording: Run, stop: Callable[[], bool], *, quiet: bool) -> str:
+    with progress("recording", recording.project.ticks, quiet=quiet) as advance:
+
+        def between_ticks() -> bool:
+            tally = recording.tally
+            advance(tally.ticks, f"{tally.messages} messages")
+            return stop()
+
+        return recording.run_to_end(stop=between_ticks)
+
+
+def _result(recording: Run) -> dict[str, object]:
+    tally = recording.tally
+    return {
+        "run": recording.id,
+        "file": str(recording.path),
+        "status": recording.status,
+        "ticks": tally.ticks,
+        "turns": tally.turns,
+        "messages": tally.messages,
+        "agents": len(recording.world.agents),
+        "denied": tally.denied,
+        "rejected": tally.rejected,
+        "undelivered": tally.undelivered,
+        "bad_lines": tally.bad_lines,
+        "failed": tally.failed,
+        "digest": recording.digests.digest.hex(),
+        "exact": recording.digests.exact.hex(),
+        "wall_s": round(tally.wall_s, 6),
+    }
+
+
+def _report(recording: Run, *, err: bool) -> None:
+    tally = recording.tally
+
+    def say(text: str) -> None:
+        typer.echo(text, err=err)
+
+    rate = tally.turns / tally.wall_s if tally.wall_s else 0.0
+    say(
+        f"{recording.project.spec.name}: {tally.ticks} ticks, {tally.turns} turns of "
+        f"{len(recording.world.agents)} agents, {tally.messages} messages in {tally.wall_s:.2f} s "
+        f"({rate:,.0f} turns/s); ended: {recording.status}"
+    )
+    for name, count in (
+        ("effects denied", tally.denied),
+        ("effects rejected", tally.rejected),
+        ("messages undelivered", tally.undelivered),
+        ("bad input lines", tally.bad_lines),
+    ):
+        if count:
+            say(f"  {name}: {count}")
+    say(f"  digest {recording.digests.digest.hex()}")
+    say(f"  exact  {recording.digests.exact.hex()}")
+    say(f"  file   {recording.path}")
+    _show_failures(recording)
+
+
+def _show_failures(recording: Run) -> None:
+    failed = recording.tally.failed
+    if not failed:
+        return
+    errors.print(f"{len(failed)} of {len(recording.world.agents)} agents failed:")
+    for name in failed[:_FAILURES_SHOWN]:
+        state = recording.world.agents[recording.world.directory.index[name]]
+        if state.status is Status.FAILED:
+            errors.print(f"{name}: {printable(state.reason)}", markup=False, highlight=False, soft_wrap=True)
+    if len(failed) > _FAILURES_SHOWN:
+        errors.print(f"... and {len(failed) - _FAILURES_SHOWN} more; `tickwork inspect FILE agents` has all")
+
+

@@ -1,0 +1,227 @@
+"""What a run file tells about its run, as rows for tables and programs.
+
+Nothing is run again: the recorded outcomes are folded through the same pure core, which gives every inbox
+and every agent's state, although the file holds neither.
+"""
+
+import base64
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from tickwork.core.effects import Effect, Level, Log, Metric
+from tickwork.core.entry import encode
+from tickwork.core.errors import RunFileError
+from tickwork.core.messages import MessageClass
+from tickwork.core.outcomes import Outcome
+from tickwork.core.refusals import target
+from tickwork.core.step import Plan, Settled, plan, settle
+from tickwork.core.world import World, genesis_world
+from tickwork.journal.reader import RunReader, StoredEntry
+
+Row = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class FoldedTick:
+    """One recorded tick with the worlds on both sides of it."""
+
+    before: World
+    planned: Plan
+    settled: Settled
+    stored: StoredEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which rows are wanted: of one agent, of the ticks from `first` to `last`, both included."""
+
+    agent: str | None = None
+    first: int = 0
+    last: int | None = None
+
+    def has_tick(self, tick: int) -> bool:
+        """Return whether rows of `tick` are wanted."""
+        return self.first <= tick and (self.last is None or tick <= self.last)
+
+    def has_agent(self, *agents: str) -> bool:
+        """Return whether rows that concern `agents` are wanted."""
+        return self.agent is None or self.agent in agents
+
+
+def fold(reader: RunReader) -> Iterator[FoldedTick]:
+    """Yield every recorded tick; raise `RunFileError` at the first that does not follow from those before."""
+    world = genesis_world(reader.spec)
+    for stored in reader.entries():
+        entry, fuel = stored.decode()
+        fits = all(0 <= item.source < len(reader.spec.inputs) for item in entry.arrivals.inputs)
+        planned = plan(world, entry.arrivals) if fits and entry.tick == world.tick else None
+        if planned is None or [turn.agent for turn in planned.turns] != [turn.agent for turn in entry.turns]:
+            raise _broken(stored.tick)
+        if len(fuel.used) != len(entry.turns):
+            raise _broken(stored.tick)
+        outcomes = [
+            Outcome(turn.kind, turn.effects, used, turn.detail)
+            for turn, used in zip(entry.turns, fuel.used, strict=True)
+        ]
+        settled = settle(world, planned, outcomes)
+        if encode(settled.entry) != stored.entry:
+            raise _broken(stored.tick)
+        yield FoldedTick(world, planned, settled, stored)
+        world = settled.world
+
+
+def _broken(tick: int) -> RunFileError:
+    return RunFileError(
+        f"the entry of tick {tick} does not follow from those before it; `tickwork replay` finds the change"
+    )
+
+
+def readable(body: bytes) -> object:
+    """Return a body as JSON if it is that, else as text if it is UTF-8, else as `{"base64": ...}`."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(body).decode()}
+
+
+def tick_rows(reader: RunReader, wanted: Filter) -> Iterator[Row]:
+    """Yield a row for each tick."""
+    for tick in fold(reader):
+        entry = tick.settled.entry
+        if wanted.has_tick(entry.tick):
+            yield {
+                "tick": entry.tick,
+                "turns": len(entry.turns),
+                "inputs": len(entry.arrivals.inputs),
+                "messages": sum(len(turn.inbox) for turn in tick.planned.turns),
+                "effects": sum(len(turn.effects) for turn in entry.turns),
+                "refused": sum(len(turn.refusals) for turn in entry.turns),
+                "undelivered": len(entry.undelivered),
+                "failed": sum(turn.kind != "ok" for turn in entry.turns),
+                "fuel": sum(tick.settled.fuel),
+                "digest": tick.stored.digests.digest.hex(),
+                "exact": tick.stored.digests.exact.hex(),
+            }
+
+
+def message_rows(reader: RunReader, wanted: Filter) -> Iterator[Row]:
+    """Yield a row for each message in the inbox in which it was found."""
+    for tick in fold(reader):
+        if not wanted.has_tick(tick.planned.tick):
+            continue
+        for turn in tick.planned.turns:
+            to = tick.before.agents[turn.agent].spec.id
+            for message in turn.inbox:
+                if wanted.has_agent(to, message.sender):
+                    yield {
+                        "tick": tick.planned.tick,
+                        "to": to,
+                        "sender": message.sender,
+                        "topic": message.topic,
+                        "class": MessageClass(message.kind).name.lower(),
+                        "sent": message.tick,
+                        "reply_to": message.reply_to,
+                        "bytes": len(message.body),
+                        "body": readable(message.body),
+                    }
+
+
+def _effect_fields(effect: Effect) -> Row:
+    fields = msgspec.structs.asdict(effect)
+    return {name: readable(value) if isinstance(value, bytes) else value for name, value in fields.items()}
+
+
+def effect_rows(reader: RunReader, wanted: Filter) -> Iterator[Row]:
+    """Yield a row for each effect, with what became of it."""
+    for tick in fold(reader):
+        if not wanted.has_tick(tick.planned.tick):
+            continue
+        for turn in tick.settled.entry.turns:
+            agent = tick.before.agents[turn.agent].spec.id
+            if not wanted.has_agent(agent):
+                continue
+            refused = {refusal.effect: refusal for refusal in turn.refusals}
+            for place, effect in enumerate(turn.effects):
+                refusal = refused.get(place)
+                yield {
+                    "tick": tick.planned.tick,
+                    "agent": agent,
+                    "effect": place,
+                    "kind": type(effect).__name__.lower(),
+                    "target": target(effect),
+                    "verdict": "performed" if refusal is None else refusal.verdict,
+                    "reason": "" if refusal is None else refusal.reason,
+                    "fields": _effect_fields(effect),
+                }
+
+
+def log_rows(reader: RunReader, wanted: Filter) -> Iterator[Row]:
+    """Yield a row for each log line and metric, and for each failed turn its reason."""
+    for tick in fold(reader):
+        if not wanted.has_tick(tick.planned.tick):
+            continue
+        for turn in tick.settled.entry.turns:
+            agent = tick.before.agents[turn.agent].spec.id
+            if not wanted.has_agent(agent):
+                continue
+            place: Row = {"tick": tick.planned.tick, "agent": agent}
+            for effect in turn.effects:
+                if isinstance(effect, Log):
+                    yield {**place, "level": Level(effect.level).name.lower(), "text": effect.text}
+                elif isinstance(effect, Metric):
+                    yield {**place, "level": "metric", "text": f"{effect.name} = {effect.value!r}"}
+            if turn.kind != "ok":
+                yield {**place, "level": "failed", "text": f"{turn.kind}: {turn.detail}".rstrip(": ")}
+
+
+def agent_rows(reader: RunReader, wanted: Filter) -> Iterator[Row]:
+    """Yield a row for each agent, as it stands at the end of the wanted ticks; counts are of those ticks."""
+    world = genesis_world(reader.spec)
+    turns: dict[int, int] = {}
+    received: dict[int, int] = {}
+    effects: dict[int, int] = {}
+    fuel: dict[int, int] = {}
+    for tick in fold(reader):
+        if wanted.last is not None and tick.planned.tick > wanted.last:
+            break
+        world = tick.settled.world
+        if not wanted.has_tick(tick.planned.tick):
+            continue
+        for planned, turn, used in zip(
+            tick.planned.turns, tick.settled.entry.turns, tick.settled.fuel, strict=True
+        ):
+            agent = turn.agent
+            turns[agent] = turns.get(agent, 0) + 1
+            received[agent] = received.get(agent, 0) + len(planned.inbox)
+            effects[agent] = effects.get(agent, 0) + len(turn.effects)
+            fuel[agent] = fuel.get(agent, 0) + used
+    for index, state in enumerate(world.agents):
+        if wanted.has_agent(state.spec.id):
+            yield {
+                "index": index,
+                "id": state.spec.id,
+                "kind": state.spec.kind,
+                "status": str(state.status),
+                "reason": state.reason,
+                "turns": turns.get(index, 0),
+                "received": received.get(index, 0),
+                "effects": effects.get(index, 0),
+                "fuel": fuel.get(index, 0),
+                "waiting": len(world.mailboxes.get(index, ())),
+                "grants": [str(grant) for grant in state.spec.grants],
+            }
+
+
+VIEWS: dict[str, Callable[[RunReader, Filter], Iterator[Row]]] = {
+    "agents": agent_rows,
+    "ticks": tick_rows,
+    "messages": message_rows,
+    "effects": effect_rows,
+    "logs": log_rows,
+}
