@@ -74,8 +74,8 @@ def _check_imports(parsed: ParsedModule) -> None:
     for wanted in parsed.imports:
         if wanted.kind != "func":
             raise ModuleError(
-                f"a core module that imports the {wanted.kind} {quoted(wanted.module)} {quoted(wanted.name)}: "
-                f"an agent defines its own {wanted.kind} (for a memory: link without --import-memory)"
+                f"a core module that imports the {wanted.kind} {quoted(wanted.module)} {quoted(wanted.name)}"
+                "; an agent defines its own (for a memory: link without --import-memory)"
             )
 
 
