@@ -1,0 +1,50 @@
+# `make demo` and `make test` set everything up first; both use .venv, and `make venv` makes only that.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: venv demo test lint types imports check bench fuzz soak clean
+
+venv: $(STAMP)
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "tickwork needs Python 3.11 or newer; say which with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null \
+	  || { echo "this Python cannot make virtual environments; on Debian: apt-get install python3-venv"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing tickwork and its development tools into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: venv
+	@$(BIN)/tickwork demo --force
+
+test: check
+	$(BIN)/pytest
+
+check: lint types imports
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: venv
+	$(BIN)/mypy
+
+imports: venv
+	$(BIN)/lint-imports
+
+bench: venv
+	$(BIN)/python bench/run.py
+
+# The same laws and attacks as in `make test`, with many more examples.
+fuzz: venv
+	HYPOTHESIS_PROFILE=soak $(BIN)/pytest tests/laws tests/attacks tests/guest tests/journal tests/manifest
+
+soak: fuzz
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,127 @@
+"""From a manifest to something that runs: sources become modules, names become hashes."""
+
+from pathlib import Path
+
+from tickwork.core.digest import content_hash
+from tickwork.core.errors import ManifestError, ModuleError
+from tickwork.core.spec import AgentSpec, InputSpec, RunSpec
+from tickwork.guest.c_source import build_c
+from tickwork.guest.python_guest import python_guest
+from tickwork.guest.python_source import python_preamble
+from tickwork.manifest.load import load_manifest
+from tickwork.manifest.schema import Agent, Language, Manifest
+from tickwork.runtime.project import Project
+
+
+def load_project(path: Path) -> Project:
+    """Read a project (its folder or its manifest) and build every module that it needs.
+
+    Raises `ManifestError` for what the manifest says and `ModuleError` for a source that does not build.
+    """
+    return assemble(load_manifest(path))
+
+
+def assemble(manifest: Manifest) -> Project:
+    """Return the project of a manifest. Equal sources give equal hashes, whatever their place and order."""
+    build = _Build(manifest)
+    spec = RunSpec(
+        name=manifest.name,
+        seed=manifest.seed,
+        start_ns=manifest.start_ns,
+        tick_ns=manifest.tick_ns,
+        floats=manifest.floats,
+        agents=tuple(build.agent(agent) for agent in manifest.agents),
+        kinds=tuple(build.agent(kind) for kind in manifest.kinds),
+        inputs=tuple(InputSpec(item.name, item.topic, item.to, item.rate) for item in manifest.inputs),
+        outputs=tuple(item.name for item in manifest.outputs),
+        limits=manifest.limits,
+    )
+    return Project(
+        spec=spec,
+        modules=build.modules,
+        inputs={item.name: item.path for item in manifest.inputs if item.path is not None},
+        outputs={item.name: item.path for item in manifest.outputs if item.path is not None},
+        ticks=manifest.ticks,
+        until_idle=manifest.until_idle,
+        stop_at_bad_input=manifest.stop_at_bad_input,
+    )
+
+
+class _Build:
+    """The modules of one project, each source read and built once."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.modules: dict[str, bytes] = {}
+        self._root = manifest.path.parent
+        self._module_bytes_max = manifest.limits.module_bytes
+        self._built: dict[Path, str] = {}
+        self._sources: dict[Path, str] = {}
+
+    def agent(self, agent: Agent) -> AgentSpec:
+        """Return the agent resolved, with its module among `modules`."""
+        try:
+            preamble = self._preamble(agent) if agent.language is Language.PYTHON else b""
+            module = self._module(agent)
+        except ModuleError as error:
+            raise ModuleError(f"agent {agent.id!r}: {error}") from error
+        return AgentSpec(
+            id=agent.id,
+            kind=agent.kind,
+            module=module,
+            config=agent.config,
+            grants=agent.grants,
+            preamble=preamble,
+            subscribe=agent.subscribe,
+            limits=agent.limits,
+            every_tick=agent.every_tick,
+        )
+
+    def _module(self, agent: Agent) -> str:
+        # All Python agents are one module.
+        key = Path(Language.PYTHON) if agent.language is Language.PYTHON else agent.module
+        if key not in self._built:
+            data = self._bytes_of(agent)
+            if len(data) > self._module_bytes_max:
+                raise ModuleError(
+                    f"{self._shown(agent.module)} is a module of {len(data)} bytes; "
+                    f"limits.module_bytes is {self._module_bytes_max}"
+                )
+            name = content_hash(data)
+            self.modules[name] = data
+            self._built[key] = name
+        return self._built[key]
+
+    def _bytes_of(self, agent: Agent) -> bytes:
+        match agent.language:
+            case Language.PYTHON:
+                return python_guest()
+            case Language.C | Language.CPP:
+                return build_c(agent.module)
+            case Language.WASM:
+                return _read(agent.module)
+
+    def _preamble(self, agent: Agent) -> bytes:
+        modules = {module.name: self._source(module.path) for module in agent.modules}
+        return python_preamble(self._shown(agent.module), self._source(agent.module), modules)
+
+    def _source(self, path: Path) -> str:
+        if path not in self._sources:
+            try:
+                self._sources[path] = _read(path).decode()
+            except UnicodeDecodeError:
+                raise ModuleError(f"{self._shown(path)} is not UTF-8 text") from None
+        return self._sources[path]
+
+    def _shown(self, path: Path) -> str:
+        """Return a path as it may stand in a run: relative to the project, the same on every machine."""
+        try:
+            return path.relative_to(self._root).as_posix()
+        except ValueError:
+            return path.name
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ManifestError(f"{path} cannot be read: {error.strerror}") from None
