@@ -76,6 +76,28 @@ LIFTS = f"""
 EXPORTS = '(export "setup" (func $setup)) (export "step" (func $step))'
 
 
+_CALLS_ADD = CORE.replace(
+    "(i32.add (global.get $turns) (local.get 5))", "(call $add (global.get $turns) (local.get 5))"
+)
+
+# Two instances of one nested component, which call the same core function of the outer one directly.
+NESTED = f"""(component
+  (component $inner
+    (import "add" (func $add (param "a" u32) (param "b" u32) (result u32)))
+    (core func $add (canon lower (func $add)))
+    (core module $m (import "outer" "add" (func $add (param i32 i32) (result i32)))
+      {_CALLS_ADD})
+    (core instance $i (instantiate $m (with "outer" (instance (export "add" (func $add))))))
+    {TYPES} {LIFTS} {EXPORTS})
+  (core module $adder (func (export "sum") (param i32 i32) (result i32)
+    (i32.add (i32.mul (i32.const 10) (local.get 0)) (local.get 1))))
+  (core instance $adder (instantiate $adder))
+  (func $sum (param "a" u32) (param "b" u32) (result u32) (canon lift (core func $adder "sum")))
+  (instance $one (instantiate $inner (with "add" (func $sum))))
+  (instance $two (instantiate $inner (with "add" (func $sum))))
+  (export "setup" (func $two "setup")) (export "step" (func $two "step")))"""
+
+
 def bare(core: str = CORE, more: str = "") -> bytes:
     return bytes(wat2wasm(f"(module {more} {core})"))
 
