@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 the run or check failed, 2 usage or bad input, 130 interru
 
 import sys
 from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -40,12 +41,17 @@ def _show_version(*, wanted: bool) -> None:
 @app.callback()
 def options(
     *,
-    version: bool = typer.Option(  # noqa: ARG001 - the callback does the work
-        False, "--version", callback=lambda wanted: _show_version(wanted=wanted), is_eager=True,
-        help="Show the version and exit.",
-    ),
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=lambda wanted: _show_version(wanted=wanted),
+            is_eager=True,
+            help="Show the version and exit.",
+        ),
+    ] = False,
 ) -> None:
-    """A deterministic runtime for multi-agent systems: a run is one file that replays bit for bit."""
+    """Record, replay and inspect deterministic runs of multi-agent systems; a run is one file."""
 
 
 def main() -> None:

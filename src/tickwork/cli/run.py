@@ -60,7 +60,8 @@ def run(
     ] = None,
     ticks: Annotated[int | None, typer.Option("--ticks", min=1, help="End after this many ticks.")] = None,
     until: Annotated[
-        str | None, typer.Option("--until", help="`idle`: end when nothing more can happen; `ticks`: only at --ticks.")
+        str | None,
+        typer.Option("--until", help="`idle`: end when nothing more can happen; `ticks`: only at --ticks."),
     ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, max=2**64 - 1, help="Use another seed than the manifest's.")
@@ -86,7 +87,9 @@ def run(
     )
     to_stdout = [name for name, place in project.outputs.items() if place == STDOUT]
     if json and to_stdout:
-        raise InputError(f"--json and output {to_stdout[0]!r} both want standard output; give --output NAME=PATH")
+        raise InputError(
+            f"--json and output {to_stdout[0]!r} both want standard output; give --output NAME=PATH"
+        )
     file = out if out is not None else Path(f"{project.spec.name}.tick")
     shown = 0
 
@@ -97,20 +100,21 @@ def run(
             errors.print(f"skipped {bad}", markup=False, highlight=False, soft_wrap=True)
 
     with interruptible() as stop, Run(project, file, force=force, report=report) as recording:
-        status = _record(recording, stop, quiet=json)
+        status = record_to_end(recording, stop, quiet=json)
     if shown > _BAD_LINES_SHOWN:
         errors.print(f"... and {shown - _BAD_LINES_SHOWN} more bad lines")
     if json:
         print_json(_result(recording))
     else:
-        _report(recording, err=bool(to_stdout))
+        show(recording, err=bool(to_stdout))
     if status == STATUS_INTERRUPTED:
         raise typer.Exit(_EXIT_INTERRUPTED)
     if recording.tally.failed and not allow_failures:
         raise typer.Exit(_EXIT_FAILED)
 
 
-def _record(recording: Run, stop: Callable[[], bool], *, quiet: bool) -> str:
+def record_to_end(recording: Run, stop: Callable[[], bool], *, quiet: bool) -> str:
+    """Show progress while the run goes to its end, or to `stop()`; return its status."""
     with progress("recording", recording.project.ticks, quiet=quiet) as advance:
 
         def between_ticks() -> bool:
@@ -142,7 +146,8 @@ def _result(recording: Run) -> dict[str, object]:
     }
 
 
-def _report(recording: Run, *, err: bool) -> None:
+def show(recording: Run, *, err: bool) -> None:
+    """Print a run's result for people."""
     tally = recording.tally
 
     def say(text: str) -> None:
@@ -179,5 +184,3 @@ def _show_failures(recording: Run) -> None:
             errors.print(f"{name}: {printable(state.reason)}", markup=False, highlight=False, soft_wrap=True)
     if len(failed) > _FAILURES_SHOWN:
         errors.print(f"... and {len(failed) - _FAILURES_SHOWN} more; `tickwork inspect FILE agents` has all")
-
-

@@ -1,0 +1,18 @@
+"""`tickwork new`: a small project that works."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tickwork.manifest.template import scaffold
+
+
+def new(
+    folder: Annotated[Path, typer.Argument(help="The folder to make; its name becomes the project's.")],
+) -> None:
+    """Make a small working project."""
+    for path in scaffold(folder):
+        typer.echo(f"made {path}")
+    typer.echo(f"\nnext: cd {shlex.quote(str(folder))} && tickwork run .")

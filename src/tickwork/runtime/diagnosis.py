@@ -1,0 +1,125 @@
+"""What this machine can do for tickwork, each finding with its fix."""
+
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from tickwork.core.errors import TickworkError
+from tickwork.core.limits import MIB
+from tickwork.guest.cache import cache_dir
+from tickwork.guest.engine import Engine
+from tickwork.guest.python_guest import GUEST_HASH, python_guest_path
+
+Level = Literal["ok", "missing", "failed"]
+
+_DISK_MIB_MIN = 500
+# Each agent's memory takes about four mappings.
+_MAPPINGS_PER_AGENT = 4
+_PROBE_TIMEOUT_S = 30
+_EMPTY_MODULE = b"\0asm\1\0\0\0"
+
+
+class Finding(NamedTuple):
+    """One finding. `missing` things are optional; with anything `failed` tickwork will not work."""
+
+    what: str
+    level: Level
+    text: str
+
+
+def diagnose() -> Iterator[Finding]:
+    """Yield every finding; nothing is raised."""
+    for what, check in _CHECKS:
+        try:
+            yield Finding(what, *check())
+        except (TickworkError, OSError, PackageNotFoundError) as error:
+            yield Finding(what, "failed", str(error))
+
+
+_Result = tuple[Level, str]
+
+
+def _python() -> _Result:
+    return "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+
+
+def _engine() -> _Result:
+    engine = Engine()
+    engine.compile(_EMPTY_MODULE)
+    return "ok", f"{engine.version}, configuration {engine.config_hash[:12]}"
+
+
+def _cache() -> _Result:
+    folder = cache_dir()
+    free = shutil.disk_usage(folder).free // MIB
+    if free < _DISK_MIB_MIN:
+        return "failed", f"{folder} has only {free} MiB free; make room, or set XDG_CACHE_HOME"
+    return "ok", f"{folder}, {free} MiB free"
+
+
+def _python_guest() -> _Result:
+    path = python_guest_path()
+    if path is None:
+        return "ok", f"{GUEST_HASH[:12]}, will be built when the first Python agent runs (about 20 s)"
+    return "ok", f"{GUEST_HASH[:12]} in {path}"
+
+
+def _c_compiler() -> _Result:
+    return "ok", f"zig {version('ziglang')}"
+
+
+def _rust() -> _Result:
+    candidates = dict.fromkeys((shutil.which("rustc"), "/usr/bin/rustc"))
+    for rustc in candidates:
+        if rustc is None or not Path(rustc).exists():
+            continue
+        target = _output([rustc, "--print", "target-libdir", "--target", "wasm32-unknown-unknown"])
+        if target and Path(target).is_dir():
+            return "ok", f"{_output([rustc, '--version'])} in {rustc}"
+    return "missing", (
+        "no rustc with the target wasm32-unknown-unknown; only needed to build agents in Rust "
+        "(Debian: apt-get install rustc libstd-rust-dev-wasm32 lld)"
+    )
+
+
+def _node() -> _Result:
+    node = shutil.which("node")
+    if node is None:
+        return (
+            "missing",
+            "no node; only needed to build agents in JavaScript (Debian: apt-get install nodejs npm)",
+        )
+    return "ok", f"{_output([node, '--version'])} in {node}"
+
+
+def _mappings() -> _Result:
+    path = Path("/proc/sys/vm/max_map_count")
+    if not path.exists():
+        return "ok", "no limit that tickwork knows of"
+    agents = int(path.read_text()) // _MAPPINGS_PER_AGENT
+    return "ok", f"room for about {agents} agents in one process (vm.max_map_count)"
+
+
+def _output(command: list[str]) -> str:
+    """Return what a program prints, or nothing if it fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_PROBE_TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+_CHECKS: tuple[tuple[str, Callable[[], _Result]], ...] = (
+    ("python", _python),
+    ("engine", _engine),
+    ("cache", _cache),
+    ("python guest", _python_guest),
+    ("c compiler", _c_compiler),
+    ("rust compiler", _rust),
+    ("node", _node),
+    ("agents", _mappings),
+)
