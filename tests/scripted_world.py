@@ -3,7 +3,10 @@
 Its digests are constants in tests/golden: change nothing here.
 """
 
-from core_worlds import ALL_GRANTS, advance_world, agent, chain, failed, ok, powerful, run_of
+from functools import partial
+
+from core_worlds import ALL_GRANTS, Tick, advance_world, agent, failed, ok, powerful, run_of
+from tickwork.core.digest import advance, genesis
 from tickwork.core.effects import (
     Call,
     Effect,
@@ -17,6 +20,7 @@ from tickwork.core.effects import (
     Stop,
     Timer,
 )
+from tickwork.core.entry import Fuel, encode
 from tickwork.core.grants import Capability, Grant
 from tickwork.core.limits import Limits
 from tickwork.core.messages import Arrivals, Input
@@ -80,15 +84,28 @@ def _outcome(ids: list[str], tick: int, turn: Turn) -> Outcome:
     )
 
 
-def digests() -> list[tuple[str, str]]:
-    """Return the two digests after each tick, in hex."""
-    spec = run()
-    world = genesis_world(spec)
-    history = []
+def history() -> list[Tick]:
+    """Return the run's ticks."""
+    world = genesis_world(run())
+    ticks: list[Tick] = []
     for number in range(TICKS):
         lines = (Input(0, b"line %d" % number),) if number in (0, 3, 4, 9) else ()
         ids = [state.spec.id for state in world.agents]
-        ticked = advance_world(world, lambda turn, ids=ids, n=number: _outcome(ids, n, turn), Arrivals(lines))
-        history.append(ticked)
-        world = ticked.after
-    return [(link.digest.hex(), link.exact.hex()) for link in chain(history, spec)]
+        ticks.append(advance_world(world, partial(_outcome, ids, number), Arrivals(lines)))
+        world = ticks[-1].after
+    return ticks
+
+
+def record() -> list[tuple[str, str, str, str]]:
+    """Return each tick's canonical entry and fuel and the two digests after it, in hex.
+
+    The chain starts from fixed bytes, not from the run's specification: a new manifest key with a default
+    changes that, and no old run.
+    """
+    digests = genesis(b"golden")
+    lines = []
+    for ticked in history():
+        entry, fuel = encode(ticked.settled.entry), encode(Fuel(ticked.settled.fuel))
+        digests = advance(digests, entry, fuel)
+        lines.append((entry.hex(), fuel.hex(), digests.digest.hex(), digests.exact.hex()))
+    return lines

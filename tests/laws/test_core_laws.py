@@ -126,7 +126,7 @@ def test_plan_and_settle_leave_their_arguments_as_they_were(scenario):
 
 
 def test_pythonhashseed_changes_no_digest():
-    script = "import scripted_world; print(scripted_world.digests())"
+    script = "import scripted_world; print(scripted_world.record())"
     told = {
         subprocess.run(
             [sys.executable, "-c", script],
