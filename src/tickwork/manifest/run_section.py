@@ -1,0 +1,107 @@
+"""The tables [run] and [engine]: the run's name, seed, clock and end."""
+
+import datetime as dt
+import re
+from dataclasses import dataclass
+
+from tickwork.core.names import name_fault
+from tickwork.manifest.faults import quoted
+from tickwork.manifest.fields import Section, type_words
+
+RUN_KEYS = ("name", "seed", "start", "tick", "ticks", "until", "on_bad_input")
+ENGINE_KEYS = ("floats",)
+
+SEED_MAX = 2**64 - 1
+TICKS_MAX = 2**53
+TICK_NS_MAX = 86_400 * 10**9
+DEFAULT_START = "2000-01-01T00:00:00Z"
+DEFAULT_TICK = "100ms"
+UNTIL = ("idle", "ticks")
+ON_BAD_INPUT = ("report", "stop")
+# `fast` floats would only hold on one instruction set and one engine version; nothing runs them yet.
+FLOATS = ("portable",)
+
+_UNIT_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
+_DURATION = re.compile(r"([0-9]{1,18})(ns|us|ms|s)")
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+# The last instant whose nanoseconds fit a signed 64-bit number, which is what guests' clocks use.
+_LAST_YEAR = 2261
+
+
+@dataclass(frozen=True, slots=True)
+class RunFields:
+    """What [run] says; see `schema.Manifest`."""
+
+    name: str
+    seed: int
+    start_ns: int
+    tick_ns: int
+    ticks: int | None
+    until_idle: bool
+    stop_at_bad_input: bool
+
+
+def parse_run(top: Section) -> RunFields:
+    """Return [run]'s fields; raise Fault."""
+    section = Section(top.table("run"), ("run",), RUN_KEYS)
+    section.require("name", 'name = "my-run"')
+    name = section.text("name", "")
+    fault = name_fault(name)
+    if fault:
+        raise section.fault("name", f"{quoted(name)} {fault}")
+    seed = section.integer("seed", 0, 0, SEED_MAX)
+    start_ns = _start_ns(section)
+    tick_ns = _tick_ns(section)
+    ticks = section.integer("ticks", 1, 1, TICKS_MAX) if "ticks" in section else None
+    until = section.choice("until", "idle", UNTIL)
+    if until == "ticks" and ticks is None:
+        raise section.fault("until", 'is "ticks", but the number is missing; add ticks = 1000')
+    on_bad_input = section.choice("on_bad_input", "report", ON_BAD_INPUT)
+    return RunFields(
+        name,
+        seed,
+        start_ns,
+        tick_ns,
+        ticks,
+        until_idle=until == "idle",
+        stop_at_bad_input=on_bad_input == "stop",
+    )
+
+
+def parse_engine(top: Section) -> str:
+    """Return how floats are computed; raise Fault."""
+    section = Section(top.table("engine"), ("engine",), ENGINE_KEYS)
+    return section.choice("floats", "portable", FLOATS)
+
+
+def _start_ns(section: Section) -> int:
+    value = section.value("start") or DEFAULT_START
+    if isinstance(value, str):
+        try:
+            value = dt.datetime.fromisoformat(value)
+        except ValueError:
+            raise section.fault(
+                "start", f'{quoted(value)} is not a time; write it as "{DEFAULT_START}"'
+            ) from None
+    if not isinstance(value, dt.datetime):
+        raise section.fault("start", f'must be a time such as "{DEFAULT_START}", not {type_words(value)}')
+    if value.tzinfo is None:
+        raise section.fault("start", f'has no time zone; write it as "{DEFAULT_START}", Z being UTC')
+    if not _EPOCH.year <= value.year <= _LAST_YEAR or value < _EPOCH:
+        raise section.fault("start", f"must lie between the years {_EPOCH.year} and {_LAST_YEAR}")
+    since = value - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 10**9 + since.microseconds * 1000
+
+
+def _tick_ns(section: Section) -> int:
+    text = section.text("tick", DEFAULT_TICK)
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise section.fault(
+            "tick",
+            f'{quoted(text)} is not a duration; write a whole number and ns, us, ms or s: "{DEFAULT_TICK}"',
+        )
+    tick_ns = int(match[1]) * _UNIT_NS[match[2]]
+    if not 1 <= tick_ns <= TICK_NS_MAX:
+        raise section.fault("tick", f"is {quoted(text)}; it must be between 1ns and {TICK_NS_MAX // 10**9}s")
+    return tick_ns

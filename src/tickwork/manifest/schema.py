@@ -1,0 +1,97 @@
+"""What a manifest says, checked and with its defaults filled in. Pure description: nothing is built."""
+
+import enum
+from dataclasses import dataclass
+from pathlib import Path
+
+from tickwork.core.grants import Grants
+from tickwork.core.limits import Limits, RunLimits
+
+
+class Language(enum.StrEnum):
+    """What an agent's file is, by its suffix, and so how it becomes a WASM module."""
+
+    PYTHON = "python"
+    C = "c"
+    CPP = "cpp"
+    WASM = "wasm"
+
+
+LANGUAGE_OF_SUFFIX = {
+    ".py": Language.PYTHON,
+    ".c": Language.C,
+    ".cc": Language.CPP,
+    ".cpp": Language.CPP,
+    ".cxx": Language.CPP,
+    ".wasm": Language.WASM,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BundledModule:
+    """A Python module that an agent can import as `name`, with its absolute path."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """One agent, or the template of a kind, whose `id` and `kind` are both the kind's name.
+
+    `module` is absolute and was a regular file of acceptable size when the manifest was read. `config` is the
+    author's bytes: compact JSON where the manifest has a table.
+    """
+
+    id: str
+    kind: str
+    module: Path
+    language: Language
+    config: bytes
+    grants: Grants
+    subscribe: tuple[str, ...]
+    every_tick: bool
+    limits: Limits
+    modules: tuple[BundledModule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """An external input; `path` is absolute, `-` for standard input, or None if only given at the start."""
+
+    name: str
+    topic: str
+    to: tuple[str, ...]
+    rate: int
+    path: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """An output; `path` is absolute, `-` for standard output, or None: its records stay in the run file."""
+
+    name: str
+    path: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A project. `path` is the manifest's own; times are in nanoseconds, `start_ns` since the Unix epoch.
+
+    A run ends after `ticks` ticks if that is given, and with `until_idle` also when nothing is left to do.
+    """
+
+    path: Path
+    name: str
+    seed: int
+    start_ns: int
+    tick_ns: int
+    ticks: int | None
+    until_idle: bool
+    stop_at_bad_input: bool
+    floats: str
+    limits: RunLimits
+    agents: tuple[Agent, ...]
+    kinds: tuple[Agent, ...]
+    inputs: tuple[Input, ...]
+    outputs: tuple[Output, ...]
