@@ -108,6 +108,7 @@ class Run:
         self._started_s = monotonic_s()
         self._committed_s = self._started_s
         self._posted: list[Input] = []
+        self._finished = False
         if programs is None:
             programs = open_programs(engine, project.spec, project.modules)
         header = header_for(project.spec, engine)
@@ -232,9 +233,11 @@ class Run:
         self._committed_s = now_s
 
     def finish(self) -> None:
-        """Commit, write the outputs that waited, and end the run file with the run's status."""
-        self._writer.finish(self.status)
-        self._outputs.release()
+        """Commit, write the outputs that waited, and end the run file with the run's status; idempotent."""
+        if not self._finished:
+            self._finished = True
+            self._writer.finish(self.status)
+            self._outputs.release()
 
     def close(self) -> None:
         """Free everything; the run file keeps what was committed."""

@@ -21,7 +21,7 @@ _WASI_02 = re.compile(r"(wasi:[a-z0-9-]+/[a-z0-9-]+)@0\.2\.[0-9]+(#.+)", re.ASCI
 _RESOURCE_DROP = "[resource-drop]"
 
 # The Component Model's built-ins. Async code that a guest carries but never runs may import them.
-_BUILTIN = re.compile(r"(resource|task|subtask|context|backpressure|waitable|waitable-set|stream|future|"
+_BUILTIN = re.compile(r"(component|resource|task|subtask|context|backpressure|waitable|waitable-set|stream|future|"
                       r"error-context|thread)\.[a-z.-]+|yield", re.ASCII)  # fmt: skip
 
 
