@@ -21,8 +21,11 @@ _WASI_02 = re.compile(r"(wasi:[a-z0-9-]+/[a-z0-9-]+)@0\.2\.[0-9]+(#.+)", re.ASCI
 _RESOURCE_DROP = "[resource-drop]"
 
 # The Component Model's built-ins. Async code that a guest carries but never runs may import them.
-_BUILTIN = re.compile(r"(component|resource|task|subtask|context|backpressure|waitable|waitable-set|stream|future|"
-                      r"error-context|thread)\.[a-z.-]+|yield", re.ASCII)  # fmt: skip
+_BUILTIN = re.compile(
+    r"(component|resource|task|subtask|context|backpressure|waitable|waitable-set|stream|future|error-context"
+    r"|thread)\.[a-z.-]+|yield",
+    re.ASCII,
+)
 
 
 def _drop(_call: HostCall, _args: Sequence[int]) -> None:
