@@ -41,6 +41,14 @@ def python_guest(announce: Callable[[str], None] = lambda _: None) -> bytes:
     return _from_cache(cached) or _built(cached, announce)
 
 
+def located() -> Path | None:
+    """Return the file that the guest would come from, unchecked; None if it has yet to be built."""
+    named = os.environ.get(GUEST_VARIABLE)
+    if named:
+        return Path(named)
+    return next((path for path in (_SHIPPED, cache_dir() / _FILE) if path.exists()), None)
+
+
 def _named(name: str) -> bytes:
     try:
         content = Path(name).read_bytes()

@@ -12,7 +12,8 @@ from tickwork.core.errors import TickworkError
 from tickwork.core.limits import MIB
 from tickwork.guest.cache import cache_dir
 from tickwork.guest.engine import Engine
-from tickwork.guest.python_guest import GUEST_HASH, python_guest_path
+from tickwork.guest.python_guest import located
+from tickwork.guest.python_pin import GUEST
 
 Level = Literal["ok", "missing", "failed"]
 
@@ -62,10 +63,10 @@ def _cache() -> _Result:
 
 
 def _python_guest() -> _Result:
-    path = python_guest_path()
-    if path is None:
-        return "ok", f"{GUEST_HASH[:12]}, will be built when the first Python agent runs (about 20 s)"
-    return "ok", f"{GUEST_HASH[:12]} in {path}"
+    place = located()
+    if place is None:
+        return "ok", f"{GUEST[:12]}, will be built when the first Python agent runs (about 20 s)"
+    return "ok", f"{GUEST[:12]} in {place}"
 
 
 def _c_compiler() -> _Result:
