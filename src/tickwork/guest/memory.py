@@ -47,12 +47,15 @@ class Memory:
     def read(self, pointer: int, length: int) -> bytes:
         """Return the bytes, or raise `GuestFault(BAD_POINTER)`."""
         end = pointer + length
-        data: bytes = self._bytes[pointer : end if end <= self._size else self._end(pointer, length)]
+        if end > self._size:
+            self._end(pointer, length)
+        data: bytes = self._bytes[pointer:end]
         return data
 
     def write(self, pointer: int, data: bytes) -> None:
         """Put the bytes, or raise `GuestFault(BAD_POINTER)`."""
-        self._view[pointer : self._end(pointer, len(data))] = data
+        end = self._end(pointer, len(data))  # first, because it may replace the view
+        self._view[pointer:end] = data
 
     def window(self, *, grown: bool = False) -> tuple[Any, int]:
         """Return the whole memory as something whose slices are bytes, and its size, which bounds them.
