@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from journal_samples import CODE, MODULES, SPEC, chain, header, write
 
@@ -34,7 +34,6 @@ def listing(path: Path) -> list[str]:
     return [found.name for found in path.parent.iterdir()]
 
 
-@settings(max_examples=40)
 @given(rows=st.lists(st.tuples(digests, bodies, bodies), max_size=8), window=st.integers(1, 9))
 def test_any_bytes_appended_are_read_back(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[Digests, bytes, bytes]], window: int
@@ -63,7 +62,6 @@ agents = st.builds(
 )
 
 
-@settings(max_examples=30)
 @given(
     spec=st.builds(
         RunSpec,

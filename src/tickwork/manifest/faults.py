@@ -59,6 +59,7 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
     """Return a hint to the nearest of the known names, or nothing."""
     # Distance is quadratic in length, and no name is this long.
     near = difflib.get_close_matches(name, known, 1) if len(name) <= 200 else []
+    near = near or [other for other in known if name and other.startswith(name)]
     return f"; did you mean {quoted(near[0])}?" if near else ""
 
 

@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
-from tickwork.manifest.faults import Fault, KeyPath, did_you_mean, key_path, listed, quoted
+from tickwork.manifest.faults import Fault, KeyPath, did_you_mean, listed, quoted
 
 _TYPE_WORDS: tuple[tuple[type, str], ...] = (
     (bool, "true or false"),
@@ -33,12 +33,8 @@ class Section:
             raise Fault(at, f"must be a table, not {type_words(value)}", whose)
         for key in value:
             if key not in known:
-                where = f"[{key_path(at)}]" if at else "the manifest"
-                raise Fault(
-                    (*at, key),
-                    f"unknown key{did_you_mean(key, known)}; {where} may have: {', '.join(known)}",
-                    whose,
-                )
+                hint = did_you_mean(key, known)
+                raise Fault((*at, key), f"unknown key{hint}; allowed here: {', '.join(known)}", whose)
         self._value: dict[str, Any] = value
 
     def __contains__(self, key: str) -> bool:

@@ -75,7 +75,7 @@ def parse_engine(top: Section) -> str:
 
 
 def _start_ns(section: Section) -> int:
-    value = section.value("start") or DEFAULT_START
+    value = section.value("start") if "start" in section else DEFAULT_START
     if isinstance(value, str):
         try:
             value = dt.datetime.fromisoformat(value)
