@@ -21,9 +21,11 @@ from tickwork.guest.engine import Engine
 _HASHES = "hashes"
 
 
-def load_or_compile(engine: Engine, module_hash: str, codes: Sequence[bytes]) -> tuple[wasmtime.Module, ...]:
-    """Return the core modules of the agent module `module_hash`, compiled for `engine`, in their order."""
-    key = content_hash(f"{engine.version} {engine.config_hash} {module_hash}".encode())
+def load_or_compile(engine: Engine, codes: Sequence[bytes]) -> tuple[wasmtime.Module, ...]:
+    """Return the core modules `codes`, compiled for `engine`, in their order."""
+    # Of the code as it is compiled, not of the agent's file: another version may flatten that otherwise.
+    hashes = " ".join(content_hash(code) for code in codes)
+    key = content_hash(f"{engine.version} {engine.config_hash} {hashes}".encode())
     folder = cache_dir() / "compiled" / key
     modules = _load(engine, folder, len(codes))
     if modules is not None:

@@ -1,8 +1,14 @@
 """The functions that a guest calls in the host: one C callback per import, shared by a program's agents.
 
 The engine hands each callback a number that we chose; `_FRAMES` turns it into the agent's frame. Nothing may
-escape from a callback but a trap: an exception would abort the process. So whatever is raised is kept and
-raised again once the engine has unwound the guest.
+escape from a callback but a trap: after an exception the engine would take whatever lies in a register for
+one. So whatever is raised is kept and raised again once the engine has unwound the guest. What Python may
+raise before the callback's first line, which is what a signal handler raises, must be kept away by whoever
+runs turns (`pool.signals`).
+
+A call costs the guest a few instructions and the host a thousand times as much. So every call, every access
+and every byte is charged as fuel, at about what the guest could have computed in that time: fuel bounds the
+time of a turn whatever it is spent on.
 """
 
 import ctypes
@@ -10,6 +16,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Protocol
 
+from tickwork.core.errors import HostError
 from tickwork.core.outcomes import OutcomeKind
 from tickwork.guest import capi
 from tickwork.guest.memory import Memory
@@ -20,6 +27,10 @@ _POINTER_MASK = 0xFFFFFFFF
 _I64_MASK = 0xFFFFFFFFFFFFFFFF
 _REALLOC_ARGUMENTS = 4
 _TRAP_MESSAGE = b"host function"
+
+_FUEL_PER_CALL = 10_000
+_FUEL_PER_ACCESS = 1_000
+_FUEL_PER_BYTE = 16
 
 _FRAMES: dict[int, "HostFrame"] = {}
 _numbers = itertools.count(1)  # an environment of 0 would reach the callback as a null pointer
@@ -41,7 +52,10 @@ class HostFrame:
         self.agent = agent
         self.context = context
         self.raised: BaseException | None = None
+        self.allocating = False
         self._memories: dict[ExportSource, Memory] = {}
+        self._word = (ctypes.c_uint64 * 1)()
+        self._word_at = ctypes.addressof(self._word)
         self.number = next(_numbers)
         _FRAMES[self.number] = self
 
@@ -53,6 +67,11 @@ class HostFrame:
         """Return what a callback raised during the last call, and forget it."""
         raised, self.raised = self.raised, None
         return raised
+
+    def fuel(self) -> int:
+        """Return what is left of the turn's fuel."""
+        capi.get_fuel(self.context, self._word_at)
+        return self._word[0]
 
     def memory(self, source: ExportSource | None) -> Memory:
         """Return the memory that an import was lowered with."""
@@ -72,23 +91,48 @@ class HostFrame:
 class ImportCall:
     """One call from the guest. Implements `virtual.HostCall`."""
 
-    __slots__ = ("_frame", "_host", "state")
+    __slots__ = ("_frame", "_fuel", "_host", "state")
 
     def __init__(self, frame: HostFrame, host: HostImport) -> None:
+        if frame.allocating:
+            # As the Canonical ABI has it; and two guests' worth of stack would otherwise pile up by turns.
+            raise GuestFault(OutcomeKind.UNSUPPORTED_IMPORT, f"cabi_realloc called the host ({host.name})")
         self._frame = frame
         self._host = host
         self.state = frame.agent.state
+        self._fuel = frame.fuel()
+        self._spend(_FUEL_PER_CALL)
+
+    def _spend(self, fuel: int) -> None:
+        self._fuel -= fuel
+        if self._fuel < 0:
+            raise GuestFault(OutcomeKind.OUT_OF_FUEL)
+
+    def charge(self) -> None:
+        """Take what the call has cost so far from the turn's fuel."""
+        capi.set_fuel(self._frame.context, self._fuel)
 
     def read(self, pointer: int, length: int) -> bytes:
         """Return `length` bytes of the caller's memory at `pointer`."""
+        self._spend(_FUEL_PER_ACCESS + _FUEL_PER_BYTE * length)
         return self._frame.memory(self._host.memory).read(pointer, length)
 
     def write(self, pointer: int, data: bytes) -> None:
         """Put `data` into the caller's memory at `pointer`."""
+        self._spend(_FUEL_PER_ACCESS + _FUEL_PER_BYTE * len(data))
         self._frame.memory(self._host.memory).write(pointer, data)
 
     def allocate(self, size: int, align: int) -> int:
-        """Return a block from the guest's own `cabi_realloc`."""
+        """Return a block from the guest's own `cabi_realloc`, which may not call the host."""
+        self.charge()
+        self._frame.allocating = True
+        try:
+            return self._reallocate(size, align)
+        finally:
+            self._frame.allocating = False
+            self._fuel = self._frame.fuel()
+
+    def _reallocate(self, size: int, align: int) -> int:
         realloc = self._host.realloc
         handle = 0 if realloc is None else self._frame.agent.handle_of(realloc)
         if not handle:
@@ -102,7 +146,8 @@ class ImportCall:
             self._frame.context, handle, ctypes.addressof(raw), _REALLOC_ARGUMENTS, ctypes.addressof(trap)
         )
         if error:
-            raise GuestFault(OutcomeKind.OTHER_TRAP, capi.take_error(error))
+            # Of no use where the host was called and refused: what was raised first is what is told.
+            raise HostError(f"the engine refused a call of cabi_realloc: {capi.take_error(error)}")
         if trap.value:
             raise InnerTrap(*capi.take_trap(trap.value))
         return int(raw[0] & _POINTER_MASK)
@@ -129,7 +174,9 @@ def host_callback(host: HostImport, function: HostFunction) -> object:
             frame = _FRAMES[environment]
             raw = (ctypes.c_uint64 * size).from_address(raw_at) if raw_at else (ctypes.c_uint64 * size)()
             arguments = [raw[place * words] & mask for place, mask in enumerate(masks)]
-            result = function(ImportCall(frame, host), arguments)
+            call = ImportCall(frame, host)
+            result = function(call, arguments)
+            call.charge()
             if host.results:
                 raw[0] = (result or 0) & result_mask
         except BaseException as raised:

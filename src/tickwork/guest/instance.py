@@ -25,13 +25,16 @@ from tickwork.guest import abi, capi
 from tickwork.guest.capi import func_call, get_fuel, set_fuel
 from tickwork.guest.hosting import HostFrame, InnerTrap, define_hosts
 from tickwork.guest.memory import Memory
-from tickwork.guest.plan import ExportSource
+from tickwork.guest.plan import ExportSource, Lifted
 from tickwork.guest.program import Program
 from tickwork.guest.traps import outcome_of
 from tickwork.guest.virtual import GuestFault, VirtualState
+from tickwork.guest.wasi.behaviour import STDOUT
 
 _POINTER_MASK = 0xFFFFFFFF
 _RAW_ARGUMENTS = 16  # the Canonical ABI flattens at most 16 parameters
+# A turn that alternates between the streams more often finds the rest in its last log.
+_PRINTED_LOGS_MAX = 100
 
 
 class Instance:
@@ -83,8 +86,9 @@ class Instance:
             self._word[0] = 0
             error = capi.instance_new(self._context, module, imports, len(wiring), handle, self._word_at)
             if error:
-                # The only errors left after linking was checked are the store's limits.
-                raise GuestFault(OutcomeKind.OUT_OF_MEMORY, _limit_reason(capi.take_error(error)))
+                message = capi.take_error(error)
+                self._raise_raised()
+                raise _instance_fault(message)
             self._check_trap()
             for fetch in program.fetches[index]:
                 if not capi.export_get(self._context, handle, fetch.name, len(fetch.name), at + fetch.offset):
@@ -100,12 +104,16 @@ class Instance:
         self._setup_post = self.handle_of(setup.post)
         self._step = self.handle_of(step.func)
         self._step_post = self.handle_of(step.post)
-        self._realloc = self.handle_of(step.realloc)
         self._arena = self.handle_of(plan.arena)
         self._arena_at = 0
-        self._memory = Memory(self._context, self.handle_of(step.memory))
+        self._use(setup)
         for source in plan.initialize:
             self._call(self.handle_of(source), 1)
+
+    def _use(self, lifted: Lifted) -> None:
+        """Lower and lift through this export's memory and realloc from now on."""
+        self._memory = Memory(self._context, self.handle_of(lifted.memory))
+        self._realloc = self.handle_of(lifted.realloc)
 
     def handle_of(self, source: ExportSource | None) -> int:
         """Return the address of a kept export's handle; 0 for None, and while the agent is being linked."""
@@ -121,12 +129,16 @@ class Instance:
             return
         self._word[0] = 0
         code, _ = capi.take_trap(trap)
+        self._raise_raised()
+        raise GuestFault(outcome_of(code))
+
+    def _raise_raised(self) -> None:
+        """Raise again what a host function raised; the engine reports it as an error, not as a trap."""
         raised = None if self._frame is None else self._frame.take_raised()
         if isinstance(raised, InnerTrap):
-            code = raised.code
-        elif raised is not None:
+            raise GuestFault(outcome_of(raised.code))
+        if raised is not None:
             raise raised
-        raise GuestFault(outcome_of(code))
 
     def _call(self, function: int, arguments: int) -> int:
         """Call with the arguments already in `_raw`; return the first result's low 32 bits.
@@ -135,7 +147,9 @@ class Instance:
         """
         error = func_call(self._context, function, self._raw_at, arguments, self._word_at)
         if error:
-            raise HostError(f"the engine refused a call: {capi.take_error(error)}")
+            message = capi.take_error(error)
+            self._raise_raised()
+            raise HostError(f"the engine refused a call: {message}")
         if self._word[0]:
             self._check_trap()
         pointer: int = self._raw[0] & _POINTER_MASK
@@ -176,6 +190,7 @@ class Instance:
             if self._setup_post:
                 self._raw[0] = pointer
                 self._call(self._setup_post, 1)
+            self._use(self._program.plan.lifted["step"])
         except GuestFault as fault:
             return self._failed(fault, budget)
         return Outcome(OutcomeKind.OK, self._captured(), self._fuel_used(budget))
@@ -222,23 +237,37 @@ class Instance:
 
     def _captured(self) -> tuple[Effect, ...]:
         """Return what the turn printed as logs, runs of one stream together, and forget it."""
-        runs: list[tuple[int, bytes]] = []
+        runs: list[tuple[int, list[bytes]]] = []
         for stream, data in self.state.output:
-            if runs and runs[-1][0] == stream:
-                runs[-1] = (stream, runs[-1][1] + data)
-            else:
-                runs.append((stream, data))
+            if not runs or (runs[-1][0] != stream and len(runs) < _PRINTED_LOGS_MAX):
+                runs.append((stream, []))
+            runs[-1][1].append(data)
         self.state.output.clear()
         self.state.output_bytes = 0
         return tuple(
-            Log(Level.INFO if stream == 1 else Level.WARN, data.decode("utf-8", "replace").rstrip("\n"))
-            for stream, data in runs
+            Log(
+                Level.INFO if stream == STDOUT else Level.WARN,
+                b"".join(pieces).decode("utf-8", "replace").rstrip("\n"),
+            )
+            for stream, pieces in runs
         )
 
 
-def _limit_reason(message: str) -> str:
-    """Name the limit in our own words: the engine's may change with its version."""
-    for what, key in (("memory", "memory_bytes"), ("table", "table_elements")):
-        if what in message:
-            return f"the module's {what} does not fit within limits.{key}"
-    return "the module needs more than its limits allow"
+def _instance_fault(message: str) -> Exception:
+    """Return what an instantiation that the engine refused is: the guest's fault, or else the host's.
+
+    In our own words: the engine's may change with its version.
+    """
+    if "exceeds" in message:
+        for what, key in (("memory", "memory_bytes"), ("table", "table_elements")):
+            if message.startswith(what):
+                return GuestFault(
+                    OutcomeKind.OUT_OF_MEMORY, f"the module's {what} does not fit within limits.{key}"
+                )
+    if message.startswith("incompatible import type"):
+        # The limits of tables and memories are the one thing that flattening leaves to the engine.
+        return GuestFault(
+            OutcomeKind.UNSUPPORTED_IMPORT,
+            "one of the component's modules imports a memory or table too small",
+        )
+    return HostError(f"the engine cannot make another instance: {message}")

@@ -5,13 +5,19 @@ from dataclasses import dataclass
 import wasmtime
 
 from tickwork.core.digest import content_hash
+from tickwork.core.errors import ModuleError
 from tickwork.guest import capi
 from tickwork.guest.compiled import load_or_compile
 from tickwork.guest.component import flatten
 from tickwork.guest.engine import Engine
 from tickwork.guest.hosting import host_callback
 from tickwork.guest.plan import ExportSource, HostSource, LinkPlan, Source
-from tickwork.guest.wasi import lookup
+from tickwork.guest.wasi import resolve
+
+# A component's adapter may have a memory of its own beside the guest's. `limits.memory_bytes` and
+# `limits.table_elements` hold for each one, so their number must be small.
+MEMORIES_MAX = 4
+TABLES_MAX = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +41,17 @@ class Program:
         self.engine = engine
         self.hash = content_hash(data)
         self.plan: LinkPlan = flatten(data)
-        self.callbacks = tuple(host_callback(host, lookup(host.name)) for host in self.plan.hosts)
+        for what, found, most in (
+            ("memories", len(self.plan.memories), MEMORIES_MAX),
+            ("tables", len(self.plan.tables), TABLES_MAX),
+        ):
+            if found > most:
+                raise ModuleError(
+                    f"the module's instances have {found} {what} in all; an agent has at most {most}"
+                )
+        self.callbacks = tuple(host_callback(host, resolve(host)) for host in self.plan.hosts)
         self.modules: tuple[wasmtime.Module, ...] = load_or_compile(
-            engine, self.hash, [module.code for module in self.plan.modules]
+            engine, [module.code for module in self.plan.modules]
         )
         self.module_pointers = tuple(capi.address_of(module) for module in self.modules)
         self._host_types = tuple(capi.func_type(host.params, host.results) for host in self.plan.hosts)

@@ -7,6 +7,7 @@ from tickwork.core.step import Plan, Turn
 from tickwork.core.world import World
 from tickwork.guest.instance import Instance
 from tickwork.guest.program import Program
+from tickwork.pool.signals import held_back
 
 
 class InlinePool:
@@ -14,18 +15,24 @@ class InlinePool:
 
     def __init__(self, programs: Mapping[str, Program]) -> None:
         self._programs = programs
+        self._calls_host = any(program.plan.hosts for program in programs.values())
         self._instances: dict[int, Instance] = {}
 
     def run(self, world: World, planned: Plan) -> list[Outcome]:
         """Run every turn of the plan; return the outcomes in the plan's order."""
-        instances = self._instances
-        tick, now_ns = planned.tick, planned.now_ns
-        return [
-            self._set_up(world, planned, turn)
-            if turn.setup
-            else instances[turn.agent].step(tick, now_ns, turn.seed, turn.inbox)
-            for turn in planned.turns
-        ]
+        if not self._calls_host:
+            return [self._take(world, planned, turn) for turn in planned.turns]
+        outcomes = []
+        with held_back() as deliver:
+            for turn in planned.turns:
+                outcomes.append(self._take(world, planned, turn))
+                deliver()
+        return outcomes
+
+    def _take(self, world: World, planned: Plan, turn: Turn) -> Outcome:
+        if turn.setup:
+            return self._set_up(world, planned, turn)
+        return self._instances[turn.agent].step(planned.tick, planned.now_ns, turn.seed, turn.inbox)
 
     def _set_up(self, world: World, planned: Plan, turn: Turn) -> Outcome:
         spec = world.agents[turn.agent].spec
