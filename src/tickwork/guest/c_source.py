@@ -1,7 +1,8 @@
 """An agent from one C or C++ source file: compiled with Zig's clang, to the same bytes in any directory.
 
-Freestanding only: no C library, so no imports, no start-up code and a module of a few kilobytes. A program
-that needs libc can be built for wasm32-wasi elsewhere and given to tickwork as a module.
+Freestanding only: no C library, so no imports, no start-up code and a module of a few kilobytes. An agent
+that needs libc is built by its author, with the same header, and given to tickwork as a module:
+`zig cc -target wasm32-wasi -mexec-model=reactor`.
 """
 
 import importlib.metadata

@@ -168,6 +168,11 @@ static tw_agent tw_self;
 TW_EXTERN unsigned char __heap_base;
 TW_EXTERN void __wasm_call_ctors(void);
 
+#ifdef __wasi__
+/* With a C library, the heap is its own. */
+TW_EXTERN void *malloc(size_t size);
+static inline void *tw_extend(uint32_t size) { return malloc(size); }
+#else
 /* Takes `size` bytes from the end of the heap, growing the memory; null if it may not grow. */
 static inline void *tw_extend(uint32_t size) {
   if (!tw_self.heap_end) tw_self.heap_end = ((uint32_t)&__heap_base + TW_ALIGN_MAX - 1) & ~(TW_ALIGN_MAX - 1u);
@@ -181,6 +186,7 @@ static inline void *tw_extend(uint32_t size) {
   tw_self.heap_end = (uint32_t)end;
   return block;
 }
+#endif
 
 static inline void *tw_arena_alloc(tw_arena *arena, uint32_t size, uint32_t align) {
   for (;;) {

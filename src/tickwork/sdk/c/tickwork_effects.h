@@ -158,10 +158,18 @@ static inline tw_result tw_no_setup(const tw_identity *me) {
   return TW_OK;
 }
 
-/* Exports the agent. `_initialize` runs C++ constructors of static objects, once. */
+/* Runs C++ constructors of static objects, once. With a C library that is its start-up code's to do. */
+#ifdef __wasi__
+#define TW_INITIALIZE
+#else
+#define TW_INITIALIZE                                     \
+  TW_EXPORT("_initialize") void tw_export_initialize(void); \
+  void tw_export_initialize(void) { __wasm_call_ctors(); }
+#endif
+
+/* Exports the agent. */
 #define TICKWORK_AGENT(setup_function, step_function)                                                        \
-  TW_EXPORT("_initialize") void tw_export_initialize(void);                                                  \
-  void tw_export_initialize(void) { __wasm_call_ctors(); }                                                   \
+  TW_INITIALIZE                                                                                              \
   TW_EXPORT("cabi_realloc") void *tw_export_realloc(void *, uint32_t, uint32_t, uint32_t);                   \
   void *tw_export_realloc(void *old, uint32_t old_size, uint32_t align, uint32_t size) {                     \
     return tw_lower(old, old_size, align, size);                                                             \
