@@ -1,0 +1,231 @@
+"""One measurement in one process; prints its figures as a JSON object. Used by run.py."""
+
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "agents"))
+
+TICKET = {
+    "id": "T-1", "service": "orders-db", "title": "replica lags behind", "hops": 0, "tags": ["new", "db"],
+    "text": "the read replica is minutes behind since the deploy, dashboards show old orders",
+}  # fmt: skip
+WARM_TICKS = 20
+
+
+def grants_to(target):
+    from tickwork.core.grants import Capability, Grant
+
+    return (Grant(Capability.SEND, target),)
+
+
+def project_of(agents, modules, inputs=()):
+    from tickwork.core.spec import RunSpec
+    from tickwork.runtime.project import Project
+
+    spec = RunSpec(
+        name="bench", seed=1, start_ns=0, tick_ns=1_000_000, floats="portable", agents=tuple(agents),
+        inputs=tuple(inputs),
+    )  # fmt: skip
+    return Project(spec, modules)
+
+
+def tiny_project(count, messages):
+    from tickwork.core.digest import content_hash
+    from tickwork.core.spec import AgentSpec
+    from tickwork.guest.c_source import build_c
+
+    code = build_c(HERE / "agents" / "tiny.c")
+    name = content_hash(code)
+    config = f"{count} {messages}".encode()
+    grants = grants_to("a-*")
+    agents = [AgentSpec(f"a-{i}", "tiny", name, config, grants, every_tick=True) for i in range(count)]
+    return project_of(agents, {name: code})
+
+
+def desk_project(count):
+    from tickwork.core.digest import content_hash
+    from tickwork.core.spec import AgentSpec, InputSpec
+    from tickwork.guest.python_guest import python_guest
+    from tickwork.guest.python_source import python_preamble
+
+    guest = python_guest()
+    name = content_hash(guest)
+    preamble = python_preamble("desk.py", (HERE / "agents" / "desk.py").read_text())
+    agents = []
+    for index in range(count):
+        following = f"desk-{(index + 1) % count}"
+        config = json.dumps({"next": following}).encode()
+        agents.append(AgentSpec(f"desk-{index}", "desk", name, config, grants_to(following), preamble))
+    everyone = tuple(agent.id for agent in agents)
+    return project_of(agents, {name: guest}, [InputSpec("tickets", "ticket", everyone, 1)])
+
+
+def rss_mib():
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def recorded(project, folder):
+    import tickwork
+
+    return tickwork.record(project, Path(folder) / "bench.tick")
+
+
+def turns(count, messages, ticks, journal):
+    from tickwork.core.messages import NO_ARRIVALS
+
+    project = tiny_project(int(count), int(messages))
+    ticks = int(ticks)
+    with tempfile.TemporaryDirectory() as folder:
+        with recorded(project, folder) as run:
+            run.advance(WARM_TICKS)
+            started = time.perf_counter()
+            if journal == "journal":
+                run.advance(ticks)
+                run.finish()
+            else:
+                for _ in range(ticks):
+                    run._loop.tick(NO_ARRIVALS)
+            elapsed = time.perf_counter() - started
+            assert not run.tally.failed, run.tally.failed
+        size = (Path(folder) / "bench.tick").stat().st_size
+    return {
+        "turns_per_s": int(count) * ticks / elapsed,
+        "bytes_per_message": size / run.tally.messages,
+    }
+
+
+def python_guest_turn(count, ticks):
+    count, ticks = int(count), int(ticks)
+    with tempfile.TemporaryDirectory() as folder, recorded(desk_project(count), folder) as run:
+        run.advance()
+        run.post("tickets", TICKET)
+        run.advance(WARM_TICKS)
+        before = run.tally.turns
+        started = time.perf_counter()
+        run.advance(ticks)
+        run.finish()
+        elapsed = time.perf_counter() - started
+        assert run.tally.turns - before == count * ticks, "every desk passes a ticket on in every tick"
+    return {"us_per_turn": elapsed / (count * ticks) * 1e6}
+
+
+def python_native_turn(count, ticks):
+    """The same class and messages in plain CPython: dispatch, JSON and effects, no sandbox, no journal."""
+    from desk import Desk
+
+    from tickwork_agent import Message
+    from tickwork_agent.testing import AgentTest
+
+    count, ticks = int(count), int(ticks)
+    desks = [AgentTest(Desk, {"next": f"desk-{(i + 1) % count}"}, id=f"desk-{i}") for i in range(count)]
+    bodies = [json.dumps(TICKET).encode()] * count
+    now = None
+
+    def tick():
+        nonlocal bodies
+        after = [b""] * count
+        for index, desk in enumerate(desks):
+            effects = desk.agent._turn(now, [Message("desk", "ticket", bodies[index], None)])
+            after[(index + 1) % count] = effects[0].body
+        bodies = after
+
+    for _ in range(WARM_TICKS):
+        tick()
+    started = time.perf_counter()
+    for _ in range(ticks):
+        tick()
+    elapsed = time.perf_counter() - started
+    return {"us_per_turn": elapsed / (count * ticks) * 1e6}
+
+
+def load():
+    from tickwork.guest.engine import Engine
+    from tickwork.guest.instance import Instance
+    from tickwork.guest.program import Program
+
+    figures = {}
+    for label, project in (("python", desk_project(1)), ("c", tiny_project(1, 1))):
+        engine = Engine()
+        spec = project.spec.agents[0]
+        data = project.modules[spec.module]
+        Program(engine, data)  # fills the cache of compiled code
+        started = time.perf_counter()
+        program = Program(engine, data)
+        figures[f"{label}_load_ms"] = (time.perf_counter() - started) * 1e3
+        times = []
+        for _ in range(20):
+            started = time.perf_counter()
+            instance = Instance(program, spec.limits)
+            outcome = instance.setup(spec.id, spec.preamble + spec.config, now_ns=0, start_ns=0, seed=1)
+            times.append(time.perf_counter() - started)
+            assert outcome.kind == "ok", outcome
+            instance.close()
+        figures[f"{label}_setup_s"] = sorted(times)[len(times) // 2]
+    figures["python_setup_ms"] = figures.pop("python_setup_s") * 1e3
+    figures["c_setup_us"] = figures.pop("c_setup_s") * 1e6
+    return figures
+
+
+def compile_cold():
+    from tickwork.guest.engine import Engine
+    from tickwork.guest.flatten import flatten
+
+    figures = {}
+    for label, project in (("python", desk_project(1)), ("c", tiny_project(1, 1))):
+        engine = Engine()
+        plan = flatten(next(iter(project.modules.values())))
+        started = time.perf_counter()
+        for module in plan.modules:
+            engine.compile(module.code)
+        figures[label] = time.perf_counter() - started
+    return {"python_compile_s": figures["python"], "c_compile_ms": figures["c"] * 1e3}
+
+
+def many(project):
+    count = len(project.spec.agents)
+    before = rss_mib()
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        with recorded(project, folder) as run:
+            run.advance()
+            start_s = time.perf_counter() - started
+            if project.spec.inputs:
+                run.post("tickets", TICKET)
+            run.advance(5)
+            assert not run.tally.failed, run.tally.failed[:3]
+            after = rss_mib()
+    return {
+        "start_s": start_s,
+        "rss_mib": after,
+        "rss_mib_per_agent": (after - before) / count,
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def many_python(count):
+    return many(desk_project(int(count)))
+
+
+def many_c(count):
+    return many(tiny_project(int(count), 1))
+
+
+MEASUREMENTS = {
+    "turns": turns,
+    "python-guest": python_guest_turn,
+    "python-native": python_native_turn,
+    "load": load,
+    "compile": compile_cold,
+    "many-python": many_python,
+    "many-c": many_c,
+}
+
+if __name__ == "__main__":
+    print(json.dumps(MEASUREMENTS[sys.argv[1]](*sys.argv[2:])))

@@ -1,0 +1,137 @@
+"""Measures what bench/RESULTS.md states, and prints it as a table or, with --json, as data.
+
+    python bench/run.py [NAME ...] [--json] [--repeat N]
+
+Every measurement runs in a process of its own. Where two things are compared they alternate within one call,
+and the ratio is taken pair by pair: machines drift, ratios less so.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+HERE = Path(__file__).parent
+REPEAT = 5
+TIMEOUT_S = 600
+
+
+def measure(name: str, *arguments: object) -> dict[str, float]:
+    """Run one measurement in a fresh process and return its figures."""
+    command = [sys.executable, str(HERE / "measure.py"), name, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(command[1:])} failed:\n{done.stderr}")
+    return dict(json.loads(done.stdout))
+
+
+def repeated(repeat: int, name: str, *arguments: object) -> dict[str, float]:
+    """Return the median of each figure over `repeat` fresh processes."""
+    runs = [measure(name, *arguments) for _ in range(repeat)]
+    return {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+
+
+def turns(repeat: int) -> list[tuple[str, float, str]]:
+    """Tiny C agents, journal on and off in turn."""
+    rows = []
+    for agents in (200, 1000):
+        for messages, shown in ((1, "1 message"), (0, "1-4 messages")):
+            ticks = 60_000 // agents
+            journaled, bare = [], []
+            for _ in range(repeat):
+                journaled.append(measure("turns", agents, messages, ticks, "journal"))
+                bare.append(measure("turns", agents, messages, ticks, "none"))
+            label = f"{agents} tiny C agents, {shown} of 32-200 B a turn"
+            rate = statistics.median(run["turns_per_s"] for run in journaled)
+            cost = statistics.median(
+                b["turns_per_s"] / j["turns_per_s"] for j, b in zip(journaled, bare, strict=True)
+            )
+            size = statistics.median(run["bytes_per_message"] for run in journaled)
+            rows += [
+                (f"{label}, journaled", rate, "turns/s"),
+                (f"{label}, without journal / with", cost, "x"),
+                (f"{label}, run file", size, "B/message"),
+            ]
+    return rows
+
+
+def python_turn(repeat: int) -> list[tuple[str, float, str]]:
+    """A Python agent's JSON turn in the sandbox and on native CPython, in turn."""
+    guest, native = [], []
+    for _ in range(repeat):
+        guest.append(measure("python-guest", 20, 300)["us_per_turn"])
+        native.append(measure("python-native", 20, 3000)["us_per_turn"])
+    return [
+        ("Python JSON turn, sandboxed and journaled", statistics.median(guest), "us"),
+        (f"Python JSON turn, native CPython {platform.python_version()}", statistics.median(native), "us"),
+        (
+            "sandboxed / native",
+            statistics.median(g / n for g, n in zip(guest, native, strict=True)),
+            "x",
+        ),
+    ]
+
+
+def loading(repeat: int) -> list[tuple[str, float, str]]:
+    """What it takes to get an agent."""
+    figures = repeated(repeat, "load")
+    cold = measure("compile")
+    return [
+        ("Python guest: compile, once per machine", cold["python_compile_s"], "s"),
+        ("Python guest: load compiled", figures["python_load_ms"], "ms"),
+        ("Python agent: instantiate and set up", figures["python_setup_ms"], "ms"),
+        ("tiny C agent: compile", cold["c_compile_ms"], "ms"),
+        ("tiny C agent: load compiled", figures["c_load_ms"], "ms"),
+        ("tiny C agent: instantiate and set up", figures["c_setup_us"], "us"),
+    ]
+
+
+def scale(_repeat: int) -> list[tuple[str, float, str]]:
+    """Memory and start of many agents in one process."""
+    python = measure("many-python", 300)
+    c = measure("many-c", 10_000)
+    return [
+        ("300 Python agents: start, warm", python["start_s"], "s"),
+        ("300 Python agents: resident after 5 ticks", python["rss_mib"], "MiB"),
+        ("10,000 tiny C agents: start", c["start_s"], "s"),
+        ("10,000 tiny C agents: resident after 5 ticks", c["rss_mib"], "MiB"),
+        ("10,000 tiny C agents: resident for each", c["rss_mib_per_agent"] * 1024, "KiB"),
+    ]
+
+
+BENCHMARKS = {"turns": turns, "python-turn": python_turn, "loading": loading, "scale": scale}
+
+
+def main() -> None:
+    """Run the chosen benchmarks."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all if none")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--repeat", type=int, default=REPEAT, help=f"runs of each measurement ({REPEAT})")
+    options = parser.parse_args()
+    unknown = [name for name in options.names if name not in BENCHMARKS]
+    if unknown or options.repeat < 1:
+        parser.error(f"no benchmark {unknown[0]!r}" if unknown else "--repeat takes a positive number")
+    machine = {
+        "tickwork": version("tickwork"),
+        "wasmtime": version("wasmtime"),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+    results = {name: BENCHMARKS[name](options.repeat) for name in options.names or BENCHMARKS}
+    if options.json:
+        sys.stdout.write(json.dumps({"machine": machine, "results": results}) + "\n")
+        return
+    print(", ".join(f"{key} {value}" for key, value in machine.items()), f"- medians of {options.repeat}")
+    for name, rows in results.items():
+        print(f"\n{name}")
+        for label, value, unit in rows:
+            print(f"  {label:<66} {value:>12,.{0 if value >= 1000 else 2}f} {unit}")
+
+
+if __name__ == "__main__":
+    main()
