@@ -1,6 +1,6 @@
 """Small worlds for tests, and a loop that drives them through the real `plan` and `settle` without WASM."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,22 @@ class Tick:
     @property
     def after(self) -> World:
         return self.settled.world
+
+    def refusals(self) -> dict[tuple[int, int], str]:
+        """Return the verdict on each refused effect, by (agent, place in its turn)."""
+        return {
+            (turn.agent, refusal.effect): refusal.verdict
+            for turn in self.settled.entry.turns
+            for refusal in turn.refusals
+        }
+
+    def performed(self) -> Iterator[tuple[int, int, Effect]]:
+        """Yield each effect that was not refused, as (agent, place in its turn, effect)."""
+        refused = self.refusals()
+        for turn in self.settled.entry.turns:
+            for place, effect in enumerate(turn.effects):
+                if (turn.agent, place) not in refused:
+                    yield turn.agent, place, effect
 
 
 def advance_world(world: World, behave: Behaviour, arrivals: Arrivals = NO_ARRIVALS) -> Tick:

@@ -169,6 +169,22 @@ def test_mail_that_waits_through_a_setup_counts_towards_the_mailbox():
     ]
 
 
+def test_bytes_that_wait_through_a_setup_count_towards_the_mailbox():
+    world = started(powerful("a", every_tick=True), kinds=(agent("k", limits=Limits(mailbox_bytes=5)),))
+    world = tick(world, {"a": [Spawn("k/1", "k", b""), Send("k/1", "early", b"123")]}).after
+    ticked = tick(world, {"a": [Send("k/1", "late", b"456"), Send("k/1", "late", b"45")]})
+    assert reasons(ticked) == ["mailbox of 'k/1' is full (5 bytes)"]
+
+
+def test_nothing_is_sent_to_an_agent_whose_setup_fails_in_the_same_tick():
+    world = started(powerful("a", every_tick=True), kinds=(agent("k"),))
+    world = tick(world, {"a": [Spawn("k/1", "k", b""), Send("k/1", "early", b"")]}).after
+    ticked = tick(world, {"a": [Send("k/1", "late", b"")], "k/1": failed()})
+    assert reasons(ticked) == ["agent 'k/1' is failed"]
+    assert [item.tick for item in ticked.settled.entry.undelivered] == [1]
+    assert [notice["tick"] for notice in notices(ticked.after, "a")] == [1, 2]
+
+
 def test_a_kind_gives_its_own_config_when_the_spawn_brings_none():
     kind = agent("k")
     world = started(powerful("a", every_tick=True), kinds=(kind,))
@@ -219,6 +235,20 @@ def test_a_stopped_agent_keeps_its_turn_and_gives_back_what_waited_for_it():
         (2, "agent 'b' is stopped"),
     ]
     assert ("b", "bye", b"") in inbox(ticked.after, "a")
+
+
+def test_of_several_reasons_to_stop_the_first_is_kept():
+    world = started(powerful("a", every_tick=True), powerful("b", every_tick=True))
+    world = tick(world, {"a": [Stop("b", "first"), Stop("b", "second")], "b": [Stop(None, "third")]}).after
+    assert world.agents[1].reason == "first"
+
+
+def test_agents_that_stop_and_fail_in_one_tick_are_each_told_of_by_name():
+    world = started(*(powerful(name, every_tick=True) for name in "abc"))
+    sends = [Send("b", "", b""), Send("c", "", b""), Stop("c", ""), Stop("b", "")]
+    ticked = tick(world, {"a": sends})
+    assert [(item.to, item.effect) for item in ticked.settled.entry.undelivered] == [("b", 0), ("c", 1)]
+    assert [notice["target"] for notice in notices(ticked.after, "a")] == ["b", "c"]
 
 
 def test_stopping_oneself_needs_no_grant_by_either_name():
