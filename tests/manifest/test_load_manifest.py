@@ -1,4 +1,4 @@
-"""A manifest means what it says, with its defaults filled in; and whatever it is, it never raises another error."""
+"""A manifest means what it says, its defaults filled in; whatever it is, it never raises another error."""
 
 import datetime as dt
 import json
@@ -42,7 +42,10 @@ mailbox_messages = 7
 id = "router"
 module = "agents/router.py"
 config = { teams = { net = ["a", 1, 1.5, true] }, since = 2026-01-01T00:00:00Z }
-grants = ["send:team-*", "send:worker/*", { capability = "output:report", per_tick = 4, per_run = 9 }, "timer"]
+grants = [
+  "send:team-*", "send:worker/*",
+  { capability = "output:report", per_tick = 4, per_run = 9 }, "timer",
+]
 every_tick = true
 limits = { fuel_per_turn = 6000 }
 modules = ["lib/helper.py"]
@@ -270,9 +273,9 @@ scalars = (
     | st.sampled_from(["a", "a.py", "send:a", "timer", "-", "w/*", "*", "idle", "1ms"])
 )
 KEYS = (
-    "run engine limits defaults agents kinds inputs outputs id module config grants subscribe count kind modules"
-    " every_tick capability per_tick name seed start tick ticks until on_bad_input floats path to topic rate"
-    " fuel_per_turn memory_bytes a w"
+    "run engine limits defaults agents kinds inputs outputs id module config grants subscribe count kind"
+    " modules every_tick capability per_tick name seed start tick ticks until on_bad_input floats path to"
+    " topic rate fuel_per_turn memory_bytes a w"
 )
 keys = st.sampled_from(KEYS.split()) | st.text(max_size=4)
 values = st.recursive(

@@ -1,0 +1,77 @@
+"""The reference pages name every key, with the defaults and bounds that the code has."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tickwork.core.grants import Capability
+from tickwork.core.limits import Limits, RunLimits
+from tickwork.manifest import agent_section, flow_sections, grants, load, run_section
+from tickwork.manifest.bounds import LIMIT_BOUNDS
+from tickwork.manifest.schema import LANGUAGE_OF_SUFFIX
+
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    """The rows of all tables in the text whose first cell is code, by that code."""
+    found = (re.split(r" *\| *", line.strip("| ")) for line in text.splitlines() if line.startswith("| `"))
+    return {cells[0].strip("`"): cells[1:] for cells in found}
+
+
+def section(title: str) -> str:
+    page = (REFERENCE / "manifest.md").read_text()
+    return re.split(r"^##+ ", page.partition(f"# {title}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+@pytest.mark.parametrize(
+    ("title", "keys"),
+    [
+        ("`[run]`", run_section.RUN_KEYS),
+        ("`[engine]`", run_section.ENGINE_KEYS),
+        ("`[[agents]]`", agent_section.AGENT_KEYS),
+        ("`[inputs.NAME]`", flow_sections.INPUT_KEYS),
+        ("`[outputs.NAME]`", flow_sections.OUTPUT_KEYS),
+    ],
+)
+def test_every_key_has_a_row_and_every_row_a_key(title: str, keys: tuple[str, ...]) -> None:
+    assert set(rows(section(title))) == set(keys)
+
+
+def test_every_grant_and_its_keys_have_a_row() -> None:
+    found = rows(section("Grants"))
+    assert {name.partition(":")[0] for name in found} == {*map(str, Capability), *grants.GRANT_KEYS}
+
+
+def test_every_table_has_a_heading() -> None:
+    page = (REFERENCE / "manifest.md").read_text()
+    headings = " ".join(re.findall(r"^## .*$", page, re.MULTILINE))
+    for key in load.TOP_KEYS:
+        assert re.search(rf"`\[+{key}\b", headings), key
+
+
+def test_every_suffix_is_named() -> None:
+    module = rows(section("`[[agents]]`"))["module"]
+    assert set(re.findall(r"`(\.\w+)`", module[2])) == set(LANGUAGE_OF_SUFFIX)
+
+
+def test_the_defaults_of_the_run_are_the_documented_ones() -> None:
+    found = rows(section("`[run]`"))
+    assert found["start"][1] == f'`"{run_section.DEFAULT_START}"`'
+    assert found["tick"][1] == f'`"{run_section.DEFAULT_TICK}"`'
+    for key, choices in (("until", run_section.UNTIL), ("on_bad_input", run_section.ON_BAD_INPUT)):
+        assert found[key][0] == " or ".join(f'`"{choice}"`' for choice in choices)
+
+
+def test_every_limit_has_its_default_and_bounds() -> None:
+    found = {
+        name: [int(cell) for cell in cells[:3]]
+        for name, cells in rows((REFERENCE / "limits.md").read_text()).items()
+    }
+    expected = {
+        name: [getattr(limits, name), *LIMIT_BOUNDS[name]]
+        for limits in (Limits(), RunLimits())
+        for name in limits.__struct_fields__
+    }
+    assert found == expected
