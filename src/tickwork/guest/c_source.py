@@ -116,8 +116,8 @@ def _compile(path: Path, flags: tuple[str, ...]) -> bytes:
     }
     with tempfile.TemporaryDirectory(prefix="tickwork-c-") as scratch:
         output = Path(scratch) / "agent.wasm"
-        # Relative to the source's directory, so that no path of this machine is compiled in.
-        command = [sys.executable, "-m", "ziglang", *flags, f"-ffile-prefix-map={directory}=."]
+        # From the source's own directory, so that `__FILE__` holds no path of this machine.
+        command = [sys.executable, "-m", "ziglang", *flags]
         command += [f"-I{_HEADERS}", "-o", str(output), path.name]
         done = subprocess.run(
             command,

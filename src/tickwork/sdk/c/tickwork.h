@@ -22,9 +22,11 @@
 #ifdef __cplusplus
 #define TW_EXTERN extern "C"
 #define TW_STATIC_ASSERT(claim) static_assert(claim, #claim)
+#define TW_ALIGNOF alignof
 #else
 #define TW_EXTERN extern
 #define TW_STATIC_ASSERT(claim) _Static_assert(claim, #claim)
+#define TW_ALIGNOF _Alignof
 #endif
 #define TW_EXPORT(name) TW_EXTERN __attribute__((export_name(name)))
 
@@ -111,10 +113,10 @@ typedef struct tw_answer {
 
 TW_STATIC_ASSERT(sizeof(void *) == 4);
 TW_STATIC_ASSERT(sizeof(tw_string) == 8);
-TW_STATIC_ASSERT(sizeof(tw_message) == 40 && _Alignof(tw_message) == 8);
+TW_STATIC_ASSERT(sizeof(tw_message) == 40 && TW_ALIGNOF(tw_message) == 8);
 TW_STATIC_ASSERT(offsetof(tw_message, body) == 16);
 TW_STATIC_ASSERT(offsetof(tw_message, reply_to.some) == 24 && offsetof(tw_message, reply_to.value) == 32);
-TW_STATIC_ASSERT(sizeof(tw_effect) == 48 && _Alignof(tw_effect) == 8 && offsetof(tw_effect, as) == 8);
+TW_STATIC_ASSERT(sizeof(tw_effect) == 48 && TW_ALIGNOF(tw_effect) == 8 && offsetof(tw_effect, as) == 8);
 TW_STATIC_ASSERT(offsetof(tw_effect, as.send.reply_to.some) == 8 + 24);
 TW_STATIC_ASSERT(offsetof(tw_effect, as.send.reply_to.value) == 8 + 32);
 TW_STATIC_ASSERT(offsetof(tw_effect, as.infer.request) == 8 + 16);
