@@ -116,3 +116,21 @@ def test_calls_of_a_c_library_do_not_link(tmp_path: Path) -> None:
 def test_a_file_that_is_no_c_source_is_refused(tmp_path: Path, name: str, words: str) -> None:
     with pytest.raises(ModuleError, match=words):
         build_c(tmp_path / name)
+
+
+def test_the_environment_does_not_change_what_is_included(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "word.h").write_text("")
+    monkeypatch.setenv("CPATH", str(tmp_path / "elsewhere"))
+    source = tmp_path / "agent.c"
+    source.write_text('#include "word.h"\n')
+    with pytest.raises(ModuleError, match=r"'word\.h' file not found"):
+        build_c(source)
+
+
+def test_a_name_that_looks_like_an_option_is_a_name(tmp_path: Path) -> None:
+    source = tmp_path / "-c.c"
+    shutil.copy(ECHO, source)
+    assert build_c(source) == build_c(ECHO)

@@ -45,7 +45,9 @@ _CPP_FLAGS = (
     "-fno-threadsafe-statics",
     "-fno-c++-static-destructors",
 )
-_LOCAL_FILE = re.compile(rb'^[ \t]*#[ \t]*(?:include|embed)[ \t]*"([^"\n]+)"', re.MULTILINE)
+_LOCAL_FILE = re.compile(rb'^[ \t]*#[ \t]*(?:include|embed)[ \t]*"([^"\n\0]+)"', re.MULTILINE)
+# Directories that clang would search besides, so that the environment could change what is built.
+_SEARCH_VARIABLES = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH")
 _HEADERS = Path(__file__).parents[1] / "sdk" / "c"
 _STDERR_CHARS_MAX = 16_000
 
@@ -110,7 +112,7 @@ def _compile(path: Path, flags: tuple[str, ...]) -> bytes:
     directory = path.parent.absolute()
     zig_cache = cache_dir() / "zig"
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name not in _SEARCH_VARIABLES},
         "ZIG_GLOBAL_CACHE_DIR": str(zig_cache),
         "ZIG_LOCAL_CACHE_DIR": str(zig_cache),
     }
@@ -118,7 +120,7 @@ def _compile(path: Path, flags: tuple[str, ...]) -> bytes:
         output = Path(scratch) / "agent.wasm"
         # From the source's own directory, so that `__FILE__` holds no path of this machine.
         command = [sys.executable, "-m", "ziglang", *flags]
-        command += [f"-I{_HEADERS}", "-o", str(output), path.name]
+        command += [f"-I{_HEADERS}", "-o", str(output), f"./{path.name}"]
         done = subprocess.run(
             command,
             cwd=directory,
