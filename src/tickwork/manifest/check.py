@@ -5,7 +5,7 @@ A manifest includes no other and no template extends another, so it has no way t
 
 import os.path
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -102,14 +102,15 @@ class _Names:
     """What grants may aim at."""
 
     def __init__(self, declared: Declared) -> None:
-        agents = declared.agents
-        self._agents = [agent.id for agent in agents]
-        self._kinds = [kind.id for _, kind in declared.kinds]
-        self._outputs = [output.name for output in declared.outputs]
         holders = [*(group[0] for _, group in declared.entries), *(kind for _, kind in declared.kinds)]
-        self._topics = list(dict.fromkeys(topic for holder in holders for topic in holder.subscribe))
+        # Dictionaries: in order of declaration, and quick to ask for one of many thousands.
+        self._agents = dict.fromkeys(agent.id for agent in declared.agents)
+        self._kinds = dict.fromkeys(kind.id for _, kind in declared.kinds)
+        self._outputs = dict.fromkeys(output.name for output in declared.outputs)
+        self._topics = dict.fromkeys(topic for holder in holders for topic in holder.subscribe)
 
     def fault(self, grant: Grant) -> str | None:
+        """Return why the grant's target is nothing that is declared, or None."""
         match grant.capability:
             case Capability.SEND | Capability.STOP:
                 return self._agent_fault(grant.target)
@@ -131,19 +132,23 @@ class _Names:
             spawned = f"{kind}/"
             if literal.startswith(spawned) or (literal != target and spawned.startswith(literal)):
                 return None
-        known = self._agents
-        if _matches(target, known):
-            return None
         if "/" in literal:
             return _missing(literal.partition("/")[0], self._kinds, "kind", "add [kinds.NAME]")
-        return _missing(target, known, "agent", "declare it in [[agents]]")
+        return _missing(target, self._agents, "agent", "declare it in [[agents]]")
 
 
-def _missing(target: str, known: Sequence[str], what: str, fix: str) -> str | None:
-    if _matches(target, known):
+def _missing(target: str, known: Mapping[str, None], what: str, fix: str) -> str | None:
+    if _matches_any(target, known):
         return None
     verb = "matches" if target.endswith("*") else "names"
-    return f"{verb} no {what}{did_you_mean(target, known)} (there are: {listed(known)}); correct it, or {fix}"
+    hint = did_you_mean(target, list(known))
+    return f"{verb} no {what}{hint} (there are: {listed(known)}); correct it, or {fix}"
+
+
+def _matches_any(pattern: str, names: Mapping[str, None]) -> bool:
+    if pattern.endswith("*"):
+        return any(name.startswith(pattern[:-1]) for name in names)
+    return pattern in names
 
 
 def _input_faults(declared: Declared) -> Iterator[Fault]:
@@ -172,7 +177,8 @@ def _input_faults(declared: Declared) -> Iterator[Fault]:
 def _path_faults(declared: Declared) -> Iterator[Fault]:
     """Yield where a run would write over what it reads, or mix two outputs in one file."""
     used = {_same(str(declared.manifest)): "the manifest"}
-    for agent in [*declared.agents, *(kind for _, kind in declared.kinds)]:
+    holders = [*(agents[0] for _, agents in declared.entries), *(kind for _, kind in declared.kinds)]
+    for agent in holders:
         used.setdefault(_same(str(agent.module)), f"the module of {quoted(agent.id)}")
         for module in agent.modules:
             used.setdefault(_same(str(module.path)), f"a module of {quoted(agent.id)}")

@@ -4,6 +4,7 @@ import os.path
 import re
 import tomllib
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -75,7 +76,7 @@ class _Reading:
         declared = check.Declared(self.path, RunLimits(**(limits or {})))
         self._declare(top, declared)
         self._raise_any()
-        self.faults.extend(check.faults(declared))
+        self.faults.extend(islice(check.faults(declared), _LOCATED_MAX))
         self._raise_any()
         assert run is not None
         assert floats is not None
