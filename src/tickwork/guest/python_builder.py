@@ -120,6 +120,7 @@ def _componentize(work: Path) -> None:
         "TMPDIR": str(work / "tmp"),
         # A place without packages: componentize-py adds those it finds to the guest's search path.
         "VIRTUAL_ENV": str(work / "no-packages"),
+        "RUST_BACKTRACE": "0",
     }
     _run(command, work, environment, "componentize-py")
 
@@ -143,6 +144,12 @@ def _run(command: list[str], work: Path, environment: dict[str, str], what: str)
             "filters. Allow them, install tickwork from a wheel, which brings the guest, or name a copy in "
             "TICKWORK_PYTHON_GUEST"
         )
+    if b"cannot be preloaded" in done.stderr:
+        raise HostError(
+            f"the Python guest cannot be built in {work.parent}: nothing there can be executed (mounted "
+            "noexec?); set XDG_CACHE_HOME to a directory on another file system"
+        )
     if done.returncode != 0:
-        said = (done.stderr or done.stdout).decode("utf-8", "replace").strip()[:_STDERR_CHARACTERS_MAX]
+        said, _, _ = (done.stderr or done.stdout).decode("utf-8", "replace").partition("Stack backtrace:")
+        said = said.strip()[:_STDERR_CHARACTERS_MAX]
         raise HostError(f"building the Python guest failed: {what} ended with {done.returncode}:\n{said}")
