@@ -8,6 +8,7 @@
 | memory growth | the whole address range is reserved, so growth fails at the agent's cap and nowhere else |
 | stack depth | one fixed `max_wasm_stack` |
 | clocks, randomness, files | virtual WASI; the engine's own is never linked |
+| state that a snapshot cannot hold | modules that change tables or drop segments are refused |
 """
 
 from importlib.metadata import version
@@ -17,6 +18,7 @@ import wasmtime
 
 from tickwork.core.digest import content_hash
 from tickwork.core.errors import ModuleError
+from tickwork.guest.mutation import hidden_change
 
 # The engine's default, stated because the depth at which a guest overflows is part of a run's result.
 _WASM_STACK_BYTES = 2 << 20
@@ -69,8 +71,15 @@ class Engine:
         self.config_hash = content_hash(msgspec.msgpack.encode(sorted(_CONFIG.items())))
 
     def compile(self, code: bytes) -> wasmtime.Module:
-        """Compile a core module, which validates it; raise `ModuleError` with the engine's reason."""
+        """Compile a core module, which validates it; raise `ModuleError` with the reason if it is refused."""
         try:
-            return wasmtime.Module(self.raw, code)
+            module = wasmtime.Module(self.raw, code)
         except wasmtime.WasmtimeError as error:
             raise ModuleError(f"the module is not valid WebAssembly: {error}") from None
+        instruction = hidden_change(code)
+        if instruction is not None:
+            raise ModuleError(
+                f"the module uses {instruction}, whose effect no snapshot could hold; compilers do so only "
+                "for references in tables, so build it without them"
+            )
+        return module
