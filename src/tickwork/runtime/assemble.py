@@ -8,6 +8,7 @@ from tickwork.core.spec import AgentSpec, InputSpec, RunSpec
 from tickwork.guest.c_source import build_c
 from tickwork.guest.python_guest import python_guest
 from tickwork.guest.python_source import python_preamble
+from tickwork.manifest.files import FileFault, read_regular
 from tickwork.manifest.load import load_manifest
 from tickwork.manifest.schema import Agent, Language, Manifest
 from tickwork.runtime.project import Project
@@ -98,7 +99,7 @@ class _Build:
             case Language.C | Language.CPP:
                 return build_c(agent.module)
             case Language.WASM:
-                return _read(agent.module)
+                return _read(agent.module, self._module_bytes_max)
 
     def _preamble(self, agent: Agent) -> bytes:
         modules = {module.name: self._source(module.path) for module in agent.modules}
@@ -107,7 +108,7 @@ class _Build:
     def _source(self, path: Path) -> str:
         if path not in self._sources:
             try:
-                self._sources[path] = _read(path).decode()
+                self._sources[path] = _read(path, self._module_bytes_max).decode()
             except UnicodeDecodeError:
                 raise ModuleError(f"{self._shown(path)} is not UTF-8 text") from None
         return self._sources[path]
@@ -120,8 +121,8 @@ class _Build:
             return path.name
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, bytes_max: int) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ManifestError(f"{path} cannot be read: {error.strerror}") from None
+        return read_regular(path, bytes_max)
+    except FileFault as fault:
+        raise ManifestError(f"{path} {fault}") from None

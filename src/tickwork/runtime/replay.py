@@ -16,6 +16,7 @@ from tickwork.guest.program import Program
 from tickwork.journal.header import Header
 from tickwork.journal.reader import RunReader, StoredEntry
 from tickwork.journal.verify import chain_fault
+from tickwork.manifest.bounds import limits_fault
 from tickwork.pool.inline import InlinePool
 from tickwork.runtime.clock import monotonic_s
 from tickwork.runtime.loop import Loop, Ticked
@@ -63,10 +64,20 @@ def _warnings(header: Header, engine: Engine) -> list[str]:
     return warnings
 
 
+def _check_limits(reader: RunReader) -> None:
+    """Refuse a specification that no manifest could have given: it would let a file use up the host."""
+    spec = reader.spec
+    for limits in (spec.limits, *(agent.limits for agent in (*spec.agents, *spec.kinds))):
+        fault = limits_fault(limits)
+        if fault is not None:
+            raise RunFileError(f"{reader.path}: {fault}")
+
+
 class Replaying:
     """One replay in progress; `run` gives its result."""
 
     def __init__(self, reader: RunReader) -> None:
+        _check_limits(reader)
         self._reader = reader
         self._engine = Engine()
         self.warnings = _warnings(reader.header, self._engine)
