@@ -64,6 +64,9 @@ class Desk(Agent):
     def on_memory(self, message):
         self.kept = bytearray(10**9)
 
+    def on_deep(self, message):
+        self.on_deep(message)
+
     def on_number(self, message):
         self.reply(message, "number", [self.now.tick, self.now.now_ns, self.now.seed, self.now.fuel])
 """
@@ -218,6 +221,7 @@ def test_a_failure_is_told_as_a_traceback_of_the_authors_file(program: Program) 
     [
         ("exit", "SystemExit: 3"),
         ("memory", "MemoryError"),
+        ("deep", "(956 frames in the middle of the traceback are left out)"),
         ("file", "FileNotFoundError: [Errno 44] No such file or directory: '/etc/passwd'"),
     ],
 )
