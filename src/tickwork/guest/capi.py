@@ -21,6 +21,8 @@ EXTERN_BYTES = ctypes.sizeof(_bindings.wasmtime_extern)
 # Where the handle lies within an extern: a func, memory or global is passed by the address of its handle.
 HANDLE_OFFSET = _bindings.wasmtime_extern.of.offset
 INSTANCE_BYTES = ctypes.sizeof(_bindings.wasmtime_instance)
+VALUE_BYTES = ctypes.sizeof(_bindings.wasmtime_val)
+VALUE_OFFSET = _bindings.wasmtime_val.of.offset
 # Each raw argument or result takes this many 64-bit words, of which the first holds any scalar.
 RAW_WORDS = ctypes.sizeof(_bindings.wasmtime_val_raw) // 8
 
@@ -42,6 +44,9 @@ export_get = _bind(
 )
 memory_data = _bind("wasmtime_memory_data", Pointer, Pointer, Pointer)
 memory_data_size = _bind("wasmtime_memory_data_size", Size, Pointer, Pointer)
+memory_grow = _bind("wasmtime_memory_grow", Pointer, Pointer, Pointer, ctypes.c_uint64, Pointer)
+global_get = _bind("wasmtime_global_get", None, Pointer, Pointer, Pointer)
+global_set = _bind("wasmtime_global_set", Pointer, Pointer, Pointer, Pointer)
 trap_code = _bind("wasmtime_trap_code", ctypes.c_bool, Pointer, Pointer)
 trap_new = _bind("wasmtime_trap_new", Pointer, ctypes.c_char_p, Size)
 trap_delete = _bind("wasm_trap_delete", None, Pointer)

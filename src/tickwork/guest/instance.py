@@ -24,6 +24,16 @@ from tickwork.core.outcomes import Outcome, OutcomeKind
 from tickwork.guest import abi, capi
 from tickwork.guest.capi import func_call, get_fuel, set_fuel
 from tickwork.guest.hosting import HostFrame, InnerTrap, define_hosts
+from tickwork.guest.image import (
+    AgentImage,
+    Base,
+    Reach,
+    find_externs,
+    put,
+    take_base,
+    take_globals,
+    take_memory,
+)
 from tickwork.guest.memory import Memory
 from tickwork.guest.plan import ExportSource, Lifted
 from tickwork.guest.program import Program
@@ -77,8 +87,8 @@ class Instance:
         if program.plan.hosts:
             self._frame = HostFrame(self, self._context)
             define_hosts(self._frame, program.callbacks, program.host_type_pointers, at)
-        instances = ctypes.create_string_buffer(max(capi.INSTANCE_BYTES * len(program.wiring), 1))
-        instances_at = ctypes.addressof(instances)
+        self._instances = ctypes.create_string_buffer(max(capi.INSTANCE_BYTES * len(program.wiring), 1))
+        instances_at = ctypes.addressof(self._instances)
         for index, wiring in enumerate(program.wiring):
             imports = b"".join([slots[offset : offset + capi.EXTERN_BYTES] for offset in wiring])
             handle = instances_at + index * capi.INSTANCE_BYTES
@@ -120,6 +130,53 @@ class Instance:
         if source is None or self._kept is None:
             return 0
         return int(ctypes.addressof(self._kept) + self._program.slots[source] + capi.HANDLE_OFFSET)
+
+    # ---- state
+
+    def reach(self) -> Reach:
+        """Return access to everything mutable; only between turns, and only while the instance is open."""
+        plan = self._program.plan
+        at = ctypes.addressof(self._instances)
+        memories = find_externs(self._context, at, plan.memories)
+        global_handles = find_externs(self._context, at, [source for source, _ in plan.globals])
+        return Reach(self._context, memories, global_handles)
+
+    @classmethod
+    def base(cls, program: Program) -> Base:
+        """Return what instances of `program` have in common before they run. Costs a copy of their memory."""
+        instance = cls(program, Limits())
+        try:
+            instance._link()
+            return take_base(instance.reach())
+        finally:
+            instance.close()
+
+    def take_image(self, base: Base) -> AgentImage:
+        """Return the agent's whole state; `base` is that of its program."""
+        state = self.reach()
+        return AgentImage(
+            memories=tuple(take_memory(state, place, pages) for place, pages in enumerate(base.memories)),
+            globals=take_globals(state, base),
+            seed=self.state.seed,
+            start_ns=self.state.start_ns,
+            drawn=self.state.drawn,
+        )
+
+    def restore(self, image: AgentImage) -> None:
+        """Become what `image` was taken from, instead of being set up; raise `HostError` if it does not fit."""
+        self._link()
+        put(self.reach(), image)
+        self.state.seed = image.seed
+        self.state.start_ns = image.start_ns
+        self.state.drawn = image.drawn
+
+    def _link(self) -> None:
+        capi.set_fuel(self._context, self._limits.fuel_setup)
+        try:
+            self._instantiate()
+        except GuestFault as fault:
+            raise HostError(f"an agent cannot be restored: {fault.kind} {fault.detail}") from None
+        self._use(self._program.plan.lifted["step"])
 
     # ---- calls
 
