@@ -1,0 +1,73 @@
+"""The process under attack, started once and again after a crash."""
+
+import json
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hostile_code import Attack
+
+HERE = Path(__file__).parent
+# Far above what any attack takes on a slow machine; a hang must not outlast the test run.
+ANSWER_S = 120
+
+
+class Victim:
+    """Talks to `victim.py`. A crash or a hang of that process fails the test that caused it."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        path = os.pathsep.join([str(HERE.parent), str(HERE)])
+        return subprocess.Popen(
+            [sys.executable, HERE / "victim.py"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+
+    def ask(self, do: str, attack: Attack, **more: object) -> dict[str, Any]:
+        if self._process is None:
+            self._process = self._start()
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        order = {
+            "do": do,
+            "code": attack.code.hex(),
+            "config": attack.config.hex(),
+            "limits": msgspec.to_builtins(attack.limits),
+            **more,
+        }
+        try:
+            process.stdin.write(json.dumps(order).encode() + b"\n")
+            process.stdin.flush()
+        except BrokenPipeError:
+            pass
+        ready, _, _ = select.select([process.stdout], [], [], ANSWER_S)
+        line = process.stdout.readline() if ready else b""
+        if not line:
+            self.close()
+            pytest.fail(f"the process under attack {'hung' if not ready else 'died'}: {process.returncode}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+
+@pytest.fixture(scope="session")
+def victim() -> Iterator[Victim]:
+    victim = Victim()
+    yield victim
+    victim.close()
