@@ -1,67 +1,23 @@
-"""An agent's whole mutable state at a tick's boundary: taken, hashed, and put into a fresh instance.
-
-The state is what differs from a *base*, the memory and globals of an instance of the same program that has
-not run yet; it is a function of the module alone. Pages are 4 KiB. Tables are not part of it: programs that
-could change one are not `portable` (see `mutation`), and runs with such agents take no snapshots.
-"""
+"""Taking an agent's state, and putting it into a fresh instance (`core.image` says what it is)."""
 
 import ctypes
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from blake3 import blake3
 
 from tickwork.core.errors import HostError
+from tickwork.core.image import PAGE_BYTES, AgentImage, MemoryImage
 from tickwork.guest import capi
 from tickwork.guest.plan import ExportSource
 from tickwork.guest.touched import touched_pages
 
-PAGE_BYTES = 4096
 WASM_PAGE_BYTES = 65536
 _PAGE_WORDS = PAGE_BYTES // 8
 Extern = Any  # a ctypes array of one extern; ctypes' own types say less than they should
 Pages = npt.NDArray[np.uint64]  # of shape (pages, 512)
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryImage:
-    """One memory: its size in bytes, and the pages that differ from the base, by number, in order."""
-
-    size: int
-    numbers: tuple[int, ...]
-    pages: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class AgentImage:
-    """One agent's state. `globals` are the mutable ones that differ from the base, as (place, bits).
-
-    `seed`, `start_ns` and `drawn` are the virtual WASI's: the random stream's key and position, and the
-    virtual clock's beginning. The clock itself is set anew by every turn.
-    """
-
-    memories: tuple[MemoryImage, ...]
-    globals: tuple[tuple[int, int], ...]
-    seed: bytes
-    start_ns: int
-    drawn: int
-
-    def digest(self) -> bytes:
-        """Return the BLAKE3 of the state; equal states of one program have equal digests."""
-        hasher = blake3(derive_key_context="tickwork 1 agent image")
-        hasher.update(struct.pack("<QQQQ", len(self.memories), len(self.globals), self.start_ns, self.drawn))
-        hasher.update(struct.pack("<Q", len(self.seed)) + self.seed)
-        for place, bits in self.globals:
-            hasher.update(struct.pack("<QQ", place, bits))
-        for memory in self.memories:
-            hasher.update(struct.pack("<QQ", memory.size, len(memory.numbers)))
-            for number, page in zip(memory.numbers, memory.pages, strict=True):
-                hasher.update(struct.pack("<Q", number) + page)
-        return hasher.digest()
 
 
 @dataclass(frozen=True, slots=True)

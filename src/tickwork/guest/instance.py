@@ -17,6 +17,7 @@ import wasmtime
 
 from tickwork.core.effects import Effect, Level, Log
 from tickwork.core.errors import HostError
+from tickwork.core.image import AgentImage
 from tickwork.core.limits import Limits
 from tickwork.core.messages import Message
 from tickwork.core.names import ABI_VERSION
@@ -25,7 +26,6 @@ from tickwork.guest import abi, capi
 from tickwork.guest.capi import func_call, get_fuel, set_fuel
 from tickwork.guest.hosting import HostFrame, InnerTrap, define_hosts
 from tickwork.guest.image import (
-    AgentImage,
     Base,
     Reach,
     find_externs,
@@ -42,6 +42,8 @@ from tickwork.guest.virtual import GuestFault, VirtualState
 from tickwork.guest.wasi.behaviour import STDOUT
 
 _POINTER_MASK = 0xFFFFFFFF
+# What is common to all instances of a program must be had whatever the limits of one of them.
+_NO_LIMITS = Limits(memory_bytes=1 << 32, table_elements=1 << 31)
 _RAW_ARGUMENTS = 16  # the Canonical ABI flattens at most 16 parameters
 # A turn that alternates between the streams more often finds the rest in its last log.
 _PRINTED_LOGS_MAX = 100
@@ -144,7 +146,7 @@ class Instance:
     @classmethod
     def base(cls, program: Program) -> Base:
         """Return what instances of `program` have in common before they run. Costs a copy of their memory."""
-        instance = cls(program, Limits())
+        instance = cls(program, _NO_LIMITS)
         try:
             instance._link()
             return take_base(instance.reach())
@@ -163,7 +165,7 @@ class Instance:
         )
 
     def restore(self, image: AgentImage) -> None:
-        """Become what `image` was taken from, instead of being set up; raise `HostError` if it does not fit."""
+        """Become what `image` was taken from, without `setup`; raise `HostError` if it does not fit."""
         self._link()
         put(self.reach(), image)
         self.state.seed = image.seed
