@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 
+from tickwork.core.image import AgentImage
 from tickwork.core.outcomes import Outcome
 from tickwork.core.step import Plan, Turn
 from tickwork.core.world import World
+from tickwork.guest.image import Base
 from tickwork.guest.instance import Instance
 from tickwork.guest.program import Program
 from tickwork.pool.signals import held_back
@@ -17,9 +19,15 @@ class InlinePool:
         self._programs = programs
         self._calls_host = any(program.plan.hosts for program in programs.values())
         self._instances: dict[int, Instance] = {}
+        # Agents that were restored and have had no turn since: few of them may ever have one.
+        self._asleep: dict[int, AgentImage] = {}
+        self._bases: dict[str, Base] = {}
 
     def run(self, world: World, planned: Plan) -> list[Outcome]:
         """Run every turn of the plan; return the outcomes in the plan's order."""
+        for turn in planned.turns if self._asleep else ():
+            if turn.agent in self._asleep:
+                self._wake(world, turn.agent)
         if not self._calls_host:
             return [self._take(world, planned, turn) for turn in planned.turns]
         outcomes = []
@@ -46,13 +54,37 @@ class InlinePool:
             seed=turn.seed,
         )
 
+    def _wake(self, world: World, agent: int) -> None:
+        spec = world.agents[agent].spec
+        instance = Instance(self._programs[spec.module], spec.limits)
+        instance.restore(self._asleep[agent])
+        self._instances[agent] = instance
+        del self._asleep[agent]
+
+    def restore(self, images: Mapping[int, AgentImage]) -> None:
+        """Take over agents at a tick's boundary; an instance is made when its first turn comes."""
+        self._asleep.update(images)
+
+    def image(self, world: World, agent: int) -> AgentImage:
+        """Return the state of an agent that has been set up and has not ended, between two ticks."""
+        asleep = self._asleep.get(agent)
+        if asleep is not None:
+            return asleep
+        module = world.agents[agent].spec.module
+        base = self._bases.get(module)
+        if base is None:
+            base = self._bases[module] = Instance.base(self._programs[module])
+        return self._instances[agent].take_image(base)
+
     def retire(self, agents: Iterable[int]) -> None:
         """Free the instances of agents that have ended."""
         for agent in agents:
+            self._asleep.pop(agent, None)
             instance = self._instances.pop(agent, None)
             if instance is not None:
                 instance.close()
 
     def close(self) -> None:
         """Free every instance."""
+        self._asleep.clear()
         self.retire(list(self._instances))

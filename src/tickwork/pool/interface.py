@@ -1,8 +1,9 @@
 """What the loop asks of a pool."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+from tickwork.core.image import AgentImage
 from tickwork.core.outcomes import Outcome
 from tickwork.core.step import Plan
 from tickwork.core.world import World
@@ -17,6 +18,12 @@ class Pool(Protocol):
         A setup turn makes the agent's instance. What goes wrong in a guest is an outcome; only a failure of
         the host raises (`HostError`).
         """
+
+    def restore(self, images: Mapping[int, AgentImage]) -> None:
+        """Take over agents at a tick's boundary, in place of their setup."""
+
+    def image(self, world: World, agent: int) -> AgentImage:
+        """Return the state of an agent that has been set up and has not ended, between two ticks."""
 
     def retire(self, agents: Iterable[int]) -> None:
         """Free the instances of agents that have ended."""
