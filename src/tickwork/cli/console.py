@@ -1,4 +1,7 @@
-"""Where tables, progress and messages go: results to standard output, everything else to standard error."""
+"""Where tables, progress and messages go: results to standard output, everything else to standard error.
+
+Whatever may come from a guest or a file is escaped here: it must not steer a terminal.
+"""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,10 +11,22 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tickwork.runtime.outputs import terminal_json
+
 errors = Console(stderr=True)
 _CELL_CHARS_MAX = 80
 # In a pipe there is no width to fit; this keeps one row on one line.
-_PIPE_COLUMNS = 240
+_PIPE_COLUMNS = 2_000
+
+
+def say(text: str) -> None:
+    """Print a message to standard error, unprintable characters escaped, its lines as they are."""
+    errors.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def print_line(text: str) -> None:
+    """Print a line of a result to standard output, unprintable characters escaped."""
+    sys.stdout.write(printable(text) + "\n")
 
 
 def output() -> Console:
@@ -20,8 +35,10 @@ def output() -> Console:
 
 
 def print_json(value: object) -> None:
-    """Print one JSON value on one line."""
-    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    """Print one JSON value on one line, unprintable characters as escapes of JSON."""
+    text = msgspec.json.encode(value).decode()
+    is_unicode = sys.stdout.encoding.lower() in {"utf-8", "utf8"}
+    sys.stdout.write(terminal_json(text, ascii_only=not is_unicode) + "\n")
 
 
 def print_rows(rows: Iterable[Mapping[str, object]], *, json: bool, right: Sequence[str] = ()) -> int:
@@ -46,7 +63,7 @@ def print_rows(rows: Iterable[Mapping[str, object]], *, json: bool, right: Seque
 
 
 def _cell(value: object) -> str:
-    """Return a value as one short line without control characters: it may come from a hostile guest."""
+    """Return a value as one short line."""
     if value is None:
         return ""
     if isinstance(value, list):

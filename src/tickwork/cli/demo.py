@@ -1,6 +1,7 @@
 """`tickwork demo`: run the triage example, show its report, and replay the run."""
 
 import runpy
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,11 +12,12 @@ import typer
 import tickwork
 from tickwork.cli import replay as replay_command
 from tickwork.cli import run as run_command
-from tickwork.cli.console import errors
+from tickwork.cli.console import print_line, say
 from tickwork.cli.interrupt import interruptible
 from tickwork.cli.progress import progress
 from tickwork.core.errors import HostError, InputError
 from tickwork.runtime.assemble import load_project
+from tickwork.runtime.programs import compile_project
 from tickwork.runtime.record import STATUS_INTERRUPTED, Run
 from tickwork.runtime.replay import replay
 
@@ -41,29 +43,31 @@ def demo(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the folder {folder}: {error.strerror}") from None
-    errors.print("preparing the agents (the first time this builds the Python guest: about half a minute)")
-    project = load_project(example)
+    say("preparing the agents (the first time takes about half a minute)")
+    project = load_project(example, say)
     outputs = {name: str(folder / f"{name}.jsonl") for name in project.spec.outputs}
     project = replace(project, outputs=outputs)
     if input_ is not None:
         project = project.with_paths(inputs={"tickets": input_}, outputs={})
     file = folder / "triage.tick"
-    with interruptible() as stop, Run(project, file, force=force, report=_report_line) as recording:
+    programs = compile_project(project)
+    report = run_command.BadLines()
+    with (
+        interruptible() as stop,
+        closing(report),
+        Run(project, file, force=force, report=report, programs=programs) as recording,
+    ):
         status = run_command.record_to_end(recording, stop, quiet=False)
     _show_report(example, Path(outputs["report"]))
     run_command.show(recording, err=False)
     if status == STATUS_INTERRUPTED:
         raise typer.Exit(_EXIT_INTERRUPTED)
-    typer.echo("")
+    print_line("")
     with progress("replaying", recording.tally.ticks, quiet=False) as advance:
         result = replay(file, progress=lambda tick: advance(tick + 1))
     replay_command.show(result)
     if recording.tally.failed or not result.identical:
         raise typer.Exit(_EXIT_FAILED)
-
-
-def _report_line(bad: object) -> None:
-    errors.print(f"skipped {bad}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _show_report(example: Path, report: Path) -> None:
@@ -73,5 +77,4 @@ def _show_report(example: Path, report: Path) -> None:
         records = [msgspec.json.decode(line) for line in report.read_bytes().splitlines()]
     except OSError as error:
         raise HostError(f"the report {report} cannot be read: {error.strerror}") from None
-    typer.echo(render(records))
-    typer.echo("")
+    print_line(render(records))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tickwork.cli.console import print_json
+from tickwork.cli.console import print_json, print_line
 from tickwork.runtime.diagnosis import diagnose
 
 _EXIT_FAILED = 1
@@ -19,7 +19,7 @@ def doctor(
     for finding in diagnose():
         findings.append(finding)
         if not json:
-            typer.echo(f"{finding.level:<8} {finding.what:<14} {finding.text}")
+            print_line(f"{finding.level:<8} {finding.what:<14} {finding.text}")
     failed = any(finding.level == "failed" for finding in findings)
     if json:
         print_json({"ok": not failed, "findings": [finding._asdict() for finding in findings]})

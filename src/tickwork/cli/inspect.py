@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from tickwork.cli.console import print_json, print_rows
+from tickwork.cli.console import print_json, print_line, print_rows, say
 from tickwork.core.errors import InputError
 from tickwork.journal.reader import RunReader
-from tickwork.runtime.views import VIEWS, Filter
+from tickwork.runtime.views import VIEWS, Filter, require_known
 
 _RIGHT = (
     "tick", "index", "turns", "inputs", "messages", "effects", "refused", "undelivered", "failed", "fuel",
@@ -34,17 +34,21 @@ def inspect(
     """Show a run file's agents, ticks, messages, effects or logs."""
     if view != "summary" and view not in VIEWS:
         raise InputError(f"there is no view {view!r}; choose summary, {', '.join(VIEWS)}")
+    if tick is not None and (first or last is not None):
+        raise InputError("--tick names one tick; --from and --to a range: give one or the other")
     with RunReader.open(file) as reader:
         if view == "summary":
             _summary(reader, json=json)
             return
+        if agent is not None:
+            require_known(reader, agent)
         wanted = Filter(agent, first, last) if tick is None else Filter(agent, tick, tick)
         rows = VIEWS[view](reader, wanted)
         if not json and view == "ticks":
             rows = ({**row, **_short_digests(row)} for row in rows)
         count = print_rows(rows, json=json, right=_RIGHT)
     if count == 0 and not json:
-        typer.echo("nothing matches", err=True)
+        say("nothing matches")
 
 
 def _short_digests(row: dict[str, object]) -> dict[str, object]:
@@ -82,4 +86,4 @@ def _summary(reader: RunReader, *, json: bool) -> None:
     width = max(len(name) for name in fields)
     for name, value in fields.items():
         shown = ", ".join(str(item) for item in value) or "none" if isinstance(value, list) else value
-        typer.echo(f"{name:<{width}}  {'' if shown is None else shown}")
+        print_line(f"{name:<{width}}  {'' if shown is None else shown}")

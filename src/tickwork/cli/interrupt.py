@@ -5,24 +5,31 @@ import signal
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from tickwork.cli.console import errors
+from tickwork.cli.console import say
 
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
     """Yield a function that tells whether to stop. SIGTERM counts as Ctrl-C does."""
-    wished = False
+    wished = told = False
 
     def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signal module's form
         nonlocal wished
         if wished:
             raise KeyboardInterrupt
         wished = True
-        errors.print("stopping at the end of this tick (again to stop at once)")
+
+    def stop() -> bool:
+        nonlocal told
+        # Not in the handler, which may have come in the middle of another print.
+        if wished and not told:
+            told = True
+            say("stopping at the end of this tick (again to stop at once)")
+        return wished
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: wished
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -3,6 +3,8 @@
 Exit codes: 0 done, 1 the run or check failed, 2 usage or bad input, 130 interrupted.
 """
 
+import io
+import os
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -10,7 +12,7 @@ from typing import Annotated
 import typer
 
 from tickwork.cli import demo, doctor, inspect, new, replay, run
-from tickwork.cli.console import errors
+from tickwork.cli.console import say
 from tickwork.core.errors import HostError, TickworkError
 
 EXIT_FAILED = 1
@@ -56,12 +58,40 @@ def options(
 
 def main() -> None:
     """Run the command line; every error of ours becomes one message and an exit code."""
+    _prepare_streams()
+    code = _run()
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        code = code or EXIT_FAILED
+        # Whoever read our output may have had enough. The interpreter would try again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            say(f"error: standard output: {error.strerror}")
+    sys.exit(code)
+
+
+def _run() -> int:
     try:
         app()
+    except SystemExit as end:  # how typer ends, also after a mistake in the usage
+        return end.code if isinstance(end.code, int) else EXIT_USAGE
     except TickworkError as error:
-        errors.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(EXIT_FAILED if isinstance(error, HostError) else EXIT_USAGE)
-    except BrokenPipeError:
-        # Whoever read our output has enough; the interpreter must not try to flush it at exit.
-        sys.stdout = None
-        sys.exit(EXIT_FAILED)
+        say(f"error: {error}")
+        return EXIT_FAILED if isinstance(error, HostError) else EXIT_USAGE
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):
+            say(f"error: {error.filename or 'standard output'}: {error.strerror}")
+        return EXIT_FAILED
+    return 0
+
+
+def _prepare_streams() -> None:
+    """Let nothing fail for a character that the terminal's encoding lacks, or for a stream that is closed."""
+    for name, mode in (("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            # Also takes the descriptor's number, so that no file of ours gets it.
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 - lasts
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from tickwork.cli.console import print_line
 from tickwork.manifest.template import scaffold
 
 
@@ -14,5 +15,5 @@ def new(
 ) -> None:
     """Make a small working project."""
     for path in scaffold(folder):
-        typer.echo(f"made {path}")
-    typer.echo(f"\nnext: cd {shlex.quote(str(folder))} && tickwork run .")
+        print_line(f"made {path}")
+    print_line(f"\nnext: cd {shlex.quote(str(folder))} && tickwork run .")

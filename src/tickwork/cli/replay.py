@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tickwork.cli.console import errors, print_json, printable
+from tickwork.cli.console import print_json, print_line, say
 from tickwork.cli.progress import progress
 from tickwork.runtime.replay import Replay
 from tickwork.runtime.replay import replay as replay_file
@@ -49,13 +49,13 @@ def _result(result: Replay) -> dict[str, object]:
 def show(result: Replay) -> None:
     """Print a replay's result for people."""
     for warning in result.warnings:
-        errors.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
+        say(f"warning: {warning}")
     if result.first_divergence is None:
-        typer.echo(
+        print_line(
             f"identical: {result.ticks} ticks, {result.turns} turns replayed in {result.wall_s:.2f} s; "
             "all digests match"
         )
-        typer.echo(f"  digest {result.digest}")
-        typer.echo(f"  exact  {result.exact}")
+        print_line(f"  digest {result.digest}")
+        print_line(f"  exact  {result.exact}")
     else:
-        typer.echo(f"diverged at {printable(str(result.first_divergence))}")
+        print_line(f"diverged at {result.first_divergence}")

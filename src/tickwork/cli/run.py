@@ -1,18 +1,21 @@
 """`tickwork run`: record a run of a project into a run file."""
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tickwork.cli.console import errors, print_json, printable
+from tickwork.cli.console import print_json, print_line, printable, say
 from tickwork.cli.interrupt import interruptible
 from tickwork.cli.progress import progress
 from tickwork.core.errors import InputError
 from tickwork.core.world import Status
 from tickwork.runtime.assemble import load_project
-from tickwork.runtime.outputs import STDOUT
+from tickwork.runtime.inputs import BadLine
+from tickwork.runtime.places import STREAM
+from tickwork.runtime.programs import compile_project
 from tickwork.runtime.project import Project
 from tickwork.runtime.record import STATUS_INTERRUPTED, Run
 
@@ -20,6 +23,24 @@ _EXIT_FAILED = 1
 _EXIT_INTERRUPTED = 130
 _FAILURES_SHOWN = 10
 _BAD_LINES_SHOWN = 10
+
+
+class BadLines:
+    """Tells of the first bad input lines, one by one, and of the rest by their number."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def __call__(self, bad: BadLine) -> None:
+        """Tell of one."""
+        self._count += 1
+        if self._count <= _BAD_LINES_SHOWN:
+            say(f"skipped {bad}")
+
+    def close(self) -> None:
+        """Tell of those that were not told of."""
+        if self._count > _BAD_LINES_SHOWN:
+            say(f"... and {self._count - _BAD_LINES_SHOWN} more bad lines")
 
 
 def named_paths(option: str, items: list[str]) -> dict[str, str]:
@@ -83,26 +104,28 @@ def run(
 ) -> None:
     """Run a project and record every tick in a run file."""
     project = apply_options(
-        load_project(path), ticks=ticks, until=until, seed=seed, inputs=input_ or [], outputs=output or []
+        load_project(path, say),
+        ticks=ticks,
+        until=until,
+        seed=seed,
+        inputs=input_ or [],
+        outputs=output or [],
     )
-    to_stdout = [name for name, place in project.outputs.items() if place == STDOUT]
+    to_stdout = [name for name, place in project.outputs.items() if place == STREAM]
     if json and to_stdout:
         raise InputError(
             f"--json and output {to_stdout[0]!r} both want standard output; give --output NAME=PATH"
         )
     file = out if out is not None else Path(f"{project.spec.name}.tick")
-    shown = 0
-
-    def report(bad: object) -> None:
-        nonlocal shown
-        shown += 1
-        if shown <= _BAD_LINES_SHOWN:
-            errors.print(f"skipped {bad}", markup=False, highlight=False, soft_wrap=True)
-
-    with interruptible() as stop, Run(project, file, force=force, report=report) as recording:
+    programs = compile_project(project)
+    report = BadLines()
+    # Until here Ctrl-C stops at once, and nothing has been made that would have to be ended.
+    with (
+        interruptible() as stop,
+        closing(report),
+        Run(project, file, force=force, report=report, programs=programs) as recording,
+    ):
         status = record_to_end(recording, stop, quiet=json)
-    if shown > _BAD_LINES_SHOWN:
-        errors.print(f"... and {shown - _BAD_LINES_SHOWN} more bad lines")
     if json:
         print_json(_result(recording))
     else:
@@ -129,7 +152,7 @@ def _result(recording: Run) -> dict[str, object]:
     tally = recording.tally
     return {
         "run": recording.id,
-        "file": str(recording.path),
+        "file": printable(str(recording.path)),
         "status": recording.status,
         "ticks": tally.ticks,
         "turns": tally.turns,
@@ -149,12 +172,9 @@ def _result(recording: Run) -> dict[str, object]:
 def show(recording: Run, *, err: bool) -> None:
     """Print a run's result for people."""
     tally = recording.tally
-
-    def say(text: str) -> None:
-        typer.echo(text, err=err)
-
+    tell = say if err else print_line
     rate = tally.turns / tally.wall_s if tally.wall_s else 0.0
-    say(
+    tell(
         f"{recording.project.spec.name}: {tally.ticks} ticks, {tally.turns} turns of "
         f"{len(recording.world.agents)} agents, {tally.messages} messages in {tally.wall_s:.2f} s "
         f"({rate:,.0f} turns/s); ended: {recording.status}"
@@ -166,10 +186,10 @@ def show(recording: Run, *, err: bool) -> None:
         ("bad input lines", tally.bad_lines),
     ):
         if count:
-            say(f"  {name}: {count}")
-    say(f"  digest {recording.digests.digest.hex()}")
-    say(f"  exact  {recording.digests.exact.hex()}")
-    say(f"  file   {recording.path}")
+            tell(f"  {name}: {count}")
+    tell(f"  digest {recording.digests.digest.hex()}")
+    tell(f"  exact  {recording.digests.exact.hex()}")
+    tell(f"  file   {recording.path}")
     _show_failures(recording)
 
 
@@ -177,10 +197,11 @@ def _show_failures(recording: Run) -> None:
     failed = recording.tally.failed
     if not failed:
         return
-    errors.print(f"{len(failed)} of {len(recording.world.agents)} agents failed:")
+    say(f"{len(failed)} of {len(recording.world.agents)} agents failed:")
     for name in failed[:_FAILURES_SHOWN]:
         state = recording.world.agents[recording.world.directory.index[name]]
         if state.status is Status.FAILED:
-            errors.print(f"{name}: {printable(state.reason)}", markup=False, highlight=False, soft_wrap=True)
+            say(f"{name}: {state.reason}")
     if len(failed) > _FAILURES_SHOWN:
-        errors.print(f"... and {len(failed) - _FAILURES_SHOWN} more; `tickwork inspect FILE agents` has all")
+        more = len(failed) - _FAILURES_SHOWN
+        say(f"... and {more} more; `tickwork inspect {recording.path} agents` has all")

@@ -1,5 +1,6 @@
 """From a manifest to something that runs: sources become modules, names become hashes."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from tickwork.core.digest import content_hash
@@ -14,17 +15,22 @@ from tickwork.manifest.schema import Agent, Language, Manifest
 from tickwork.runtime.project import Project
 
 
-def load_project(path: Path) -> Project:
+def _silently(_: str) -> None:
+    return None
+
+
+def load_project(path: Path, announce: Callable[[str], None] = _silently) -> Project:
     """Read a project (its folder or its manifest) and build every module that it needs.
 
-    Raises `ManifestError` for what the manifest says and `ModuleError` for a source that does not build.
+    What takes long is told to `announce` in a sentence before it starts. Raises `ManifestError` for what the
+    manifest says and `ModuleError` for a source that does not build.
     """
-    return assemble(load_manifest(path))
+    return assemble(load_manifest(path), announce)
 
 
-def assemble(manifest: Manifest) -> Project:
+def assemble(manifest: Manifest, announce: Callable[[str], None] = _silently) -> Project:
     """Return the project of a manifest. Equal sources give equal hashes, whatever their place and order."""
-    build = _Build(manifest)
+    build = _Build(manifest, announce)
     spec = RunSpec(
         name=manifest.name,
         seed=manifest.seed,
@@ -51,7 +57,8 @@ def assemble(manifest: Manifest) -> Project:
 class _Build:
     """The modules of one project, each source read and built once."""
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: Manifest, announce: Callable[[str], None]) -> None:
+        self._announce = announce
         self.modules: dict[str, bytes] = {}
         self._root = manifest.path.parent
         self._module_bytes_max = manifest.limits.module_bytes
@@ -95,7 +102,7 @@ class _Build:
     def _bytes_of(self, agent: Agent) -> bytes:
         match agent.language:
             case Language.PYTHON:
-                return python_guest()
+                return python_guest(self._announce)
             case Language.C | Language.CPP:
                 return build_c(agent.module)
             case Language.WASM:

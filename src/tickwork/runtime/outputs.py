@@ -2,6 +2,8 @@
 
 import base64
 import contextlib
+import os
+import stat
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,8 +13,7 @@ import msgspec
 
 from tickwork.core.errors import HostError, InputError
 from tickwork.core.settling import Performed
-
-STDOUT = "-"
+from tickwork.runtime.places import STREAM
 
 
 def json_line(body: bytes) -> bytes:
@@ -31,34 +32,95 @@ def json_line(body: bytes) -> bytes:
     return body.replace(b"\r", b" ").replace(b"\n", b" ").strip()
 
 
+def terminal_json(text: str, *, ascii_only: bool = False) -> str:
+    """Return JSON `text` with every character that could steer a terminal escaped.
+
+    Such a character is only valid inside a string, where its escape means the same.
+    """
+    if text.isprintable() and (text.isascii() or not ascii_only):
+        return text
+    return "".join(
+        char if char.isprintable() and (char.isascii() or not ascii_only) else _escape(char) for char in text
+    )
+
+
+def _escape(char: str) -> str:
+    units = char.encode("utf-16-be")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+
+
 class Outputs:
     """The open outputs of a run. Nothing is opened over an existing file unless `force`."""
 
     def __init__(self, paths: Mapping[str, str], *, force: bool) -> None:
-        """Open every output; raise `InputError` naming the first that cannot be written."""
+        """Open every output and write nothing yet.
+
+        Raises `InputError` naming the first that cannot be written; then no file is made or changed.
+        """
         self._stack = contextlib.ExitStack()
         self._files: dict[str, BinaryIO] = {}
+        self._made: list[Path] = []
+        self._overwritten: list[BinaryIO] = []
         self._waiting: list[Performed] = []
-        for name, path in paths.items():
-            self._files[name] = (
-                sys.stdout.buffer if path == STDOUT else self._open(name, Path(path), force=force)
-            )
+        self._on_terminal: set[str] = set()
+        try:
+            for name, path in paths.items():
+                self._files[name] = (
+                    self._stdout(name) if path == STREAM else self._open(name, Path(path), force=force)
+                )
+        except BaseException:
+            self.abandon()
+            raise
+
+    def _stdout(self, name: str) -> BinaryIO:
+        if sys.stdout is None:
+            raise InputError(f"output {name!r}: standard output is closed")
+        if sys.stdout.isatty():
+            self._on_terminal.add(name)
+        return sys.stdout.buffer
 
     def _open(self, name: str, path: Path, *, force: bool) -> BinaryIO:
         try:
-            return self._stack.enter_context(path.open("wb" if force else "xb"))
-        except FileExistsError:
-            self._stack.close()
+            try:
+                file = self._stack.enter_context(path.open("xb"))
+            except FileExistsError:
+                return self._open_existing(name, path, force=force)
+        except OSError as error:
+            raise InputError(f"output {name!r}: cannot write {path}: {error.strerror}") from None
+        self._made.append(path)
+        return file
+
+    def _open_existing(self, name: str, path: Path, *, force: bool) -> BinaryIO:
+        """Open a file as it is. Pipes and devices lose nothing by being written to, so they need no force."""
+        if path.is_dir():
+            raise InputError(f"output {name!r}: {path} is a directory; name a file in it")
+        is_regular = not path.exists() or stat.S_ISREG(path.stat().st_mode)
+        if is_regular and not force:
             raise InputError(
                 f"output {name!r}: {path} exists; use --force to overwrite it, or --output {name}=PATH"
-            ) from None
+            )
+        file = self._stack.enter_context(os.fdopen(os.open(path, os.O_WRONLY), "wb"))
+        if is_regular:
+            self._overwritten.append(file)
+        return file
+
+    def begin(self) -> None:
+        """Empty the files that are overwritten: everything else that the run needs is there."""
+        try:
+            for file in self._overwritten:
+                file.truncate(0)
         except OSError as error:
-            self._stack.close()
-            raise InputError(f"output {name!r}: cannot write {path}: {error.strerror}") from None
+            raise HostError(f"an output cannot be overwritten: {error.strerror}") from None
+
+    def abandon(self) -> None:
+        """Close everything and remove the files that were made: the run does not begin."""
+        self._stack.close()
+        for path in self._made:
+            path.unlink(missing_ok=True)
 
     def hold(self, performed: Sequence[Performed]) -> None:
-        """Keep effects until their tick is committed."""
-        self._waiting += performed
+        """Keep effects until their tick is committed; those of an output without a path are only recorded."""
+        self._waiting += [one for one in performed if one.what.name in self._files]
 
     def release(self) -> None:
         """Write everything that was held: its ticks are committed now."""
@@ -68,7 +130,10 @@ class Outputs:
         for performed in self._waiting:
             name = performed.what.name
             touched[name] = None
-            self._write(name, json_line(performed.what.body) + b"\n")
+            line = json_line(performed.what.body)
+            if name in self._on_terminal:
+                line = terminal_json(line.decode()).encode()
+            self._write(name, line + b"\n")
         self._waiting.clear()
         for name in touched:
             self._write(name, b"")

@@ -6,6 +6,7 @@ from tickwork.core.errors import ModuleError
 from tickwork.core.spec import RunSpec
 from tickwork.guest.engine import Engine
 from tickwork.guest.program import Program
+from tickwork.runtime.project import Project
 
 
 def agents_by_module(spec: RunSpec) -> dict[str, str]:
@@ -14,6 +15,11 @@ def agents_by_module(spec: RunSpec) -> dict[str, str]:
     for agent in (*spec.agents, *spec.kinds):
         users.setdefault(agent.module, agent.id)
     return users
+
+
+def compile_project(project: Project) -> dict[str, Program]:
+    """Return a program for each of the project's modules, for `Run`; raise `ModuleError`."""
+    return open_programs(Engine(), project.spec, project.modules)
 
 
 def open_programs(engine: Engine, spec: RunSpec, modules: Mapping[str, bytes]) -> dict[str, Program]:

@@ -47,10 +47,19 @@ class Project:
         if until not in {None, "idle", "ticks"}:
             raise InputError(f"--until takes idle or ticks, not {until!r}")
         until_idle = self.until_idle if until is None else until == "idle"
-        ticks = self.ticks if ticks is None else ticks
-        if ticks is None and not until_idle:
+        project = replace(self, ticks=self.ticks if ticks is None else ticks, until_idle=until_idle)
+        project.check_ends()
+        return project
+
+    def check_ends(self) -> None:
+        """Raise `InputError` if it is plain that `run_to_end` would never end."""
+        if self.ticks is not None:
+            return
+        if not self.until_idle:
             raise InputError("the run would never end: give --ticks N, or --until idle")
         restless = next((agent.id for agent in self.spec.agents if agent.every_tick), None)
-        if ticks is None and restless is not None:
-            raise InputError(f"agent {restless!r} has every_tick, so the run never goes idle: give --ticks N")
-        return replace(self, ticks=ticks, until_idle=until_idle)
+        if restless is not None:
+            raise InputError(
+                f"agent {restless!r} has every_tick, so the run never goes idle: "
+                "give --ticks N, or set ticks in [run]"
+            )

@@ -1,5 +1,6 @@
 """Recording: a world taken forward tick by tick, each in the run file before its outputs are written."""
 
+import contextlib
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Self
 import msgspec
 
 from tickwork.core.digest import Digests
-from tickwork.core.errors import InputError
+from tickwork.core.errors import InputError, TickworkError
 from tickwork.core.messages import Arrivals, Input
 from tickwork.core.refusals import DENIED
 from tickwork.core.spec import RunSpec
@@ -26,6 +27,7 @@ from tickwork.runtime.clock import monotonic_s
 from tickwork.runtime.inputs import BadLine, LineInput, line_fault, take_all
 from tickwork.runtime.loop import Loop
 from tickwork.runtime.outputs import Outputs
+from tickwork.runtime.places import check_places
 from tickwork.runtime.programs import open_programs
 from tickwork.runtime.project import Project
 
@@ -36,6 +38,7 @@ STATUS_IDLE = "idle"
 STATUS_TICKS = "ticks"
 STATUS_INTERRUPTED = "interrupted"
 STATUS_CLOSED = "closed"
+STATUS_FAILED = "failed"
 
 
 @dataclass(slots=True)
@@ -82,8 +85,15 @@ def header_for(spec: RunSpec, engine: Engine) -> Header:
     )
 
 
+class _StopWished(Exception):  # noqa: N818 - control flow within a run, never an error of it
+    """A tick that was not begun, because its input had not come when the run was asked to stop."""
+
+
 class Run:
-    """A run being recorded. Use it in a `with` block: what is not committed at a crash did not happen."""
+    """A run being recorded. Use it in a `with` block: what is not committed at a crash did not happen.
+
+    It belongs to the thread that made it.
+    """
 
     def __init__(
         self,
@@ -94,49 +104,52 @@ class Run:
         report: Callable[[BadLine], None] | None = None,
         programs: Mapping[str, Program] | None = None,
     ) -> None:
-        """Open everything the run needs, the run file last; raise a `TickworkError` and change nothing else.
+        """Open everything the run needs; raise a `TickworkError`, with no file made or changed, if it cannot.
 
         `report` is told of every bad input line. `programs`, by module hash, are used instead of compiling
         the project's modules again, where the caller runs one project many times.
         """
+        check_places(project, path)
         engine = Engine() if programs is None else next(iter(programs.values())).engine
         self.project = project
         self.path = path
         self.tally = Tally()
         self.status = STATUS_CLOSED
         self._report = report
-        self._started_s = monotonic_s()
-        self._committed_s = self._started_s
+        self._stop: Callable[[], bool] = lambda: False
         self._posted: list[Input] = []
         self._finished = False
         if programs is None:
             programs = open_programs(engine, project.spec, project.modules)
         header = header_for(project.spec, engine)
         self.id = header.run
-        self._inputs = self._open_inputs()
-        self._outputs = Outputs(project.outputs, force=force)
-        try:
+        with contextlib.ExitStack() as undo:
+            self._inputs = self._open_inputs(undo)
+            self._outputs = Outputs(project.outputs, force=force)
+            undo.callback(self._outputs.abandon)
             self._writer = RunWriter.create(path, header, project.modules, force=force)
-        except BaseException:
-            self._outputs.close()
-            raise
+            undo.callback(self._writer.close)
+            self._outputs.begin()
+            undo.pop_all()
         self._pool = InlinePool(programs)
         self._loop = Loop(genesis_world(project.spec), self._pool, header.genesis())
+        self._started_s = self._committed_s = monotonic_s()
 
-    def _open_inputs(self) -> dict[int, LineInput]:
+    def _open_inputs(self, undo: contextlib.ExitStack) -> dict[int, LineInput]:
         """Return the inputs that have a path, by their place in the specification."""
-        spec = self.project.spec
-        return {
-            source: LineInput(
-                item.name,
-                source,
-                self.project.inputs[item.name],
-                line_bytes_max=spec.limits.input_line_bytes,
-                report=self._bad_line,
-            )
-            for source, item in enumerate(spec.inputs)
-            if item.name in self.project.inputs
-        }
+        inputs: dict[int, LineInput] = {}
+        for source, item in enumerate(self.project.spec.inputs):
+            if item.name in self.project.inputs:
+                inputs[source] = LineInput(
+                    item.name,
+                    source,
+                    self.project.inputs[item.name],
+                    line_bytes_max=self.project.spec.limits.input_line_bytes,
+                    report=self._bad_line,
+                    waiting=self._while_waiting,
+                )
+                undo.callback(inputs[source].close)
+        return inputs
 
     def _bad_line(self, bad: BadLine) -> None:
         self.tally.bad_lines += 1
@@ -168,9 +181,12 @@ class Run:
         names = [item.name for item in self.project.spec.inputs]
         if name not in names:
             raise InputError(f"there is no input {name!r}; declared: {', '.join(names) or 'none'}")
-        if isinstance(value, str):
-            value = value.encode()
-        line = value if isinstance(value, bytes) else msgspec.json.encode(value)
+        try:
+            if isinstance(value, str):
+                value = value.encode()
+            line = value.strip() if isinstance(value, bytes) else msgspec.json.encode(value)
+        except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+            raise InputError(f"input {name!r}: the posted value is not JSON: {error}") from None
         fault = line_fault(line)
         if fault is None and len(line) > self.project.spec.limits.input_line_bytes:
             fault = f"is longer than {self.project.spec.limits.input_line_bytes} bytes"
@@ -188,8 +204,15 @@ class Run:
         return settled
 
     def run_to_end(self, *, stop: Callable[[], bool] = lambda: False) -> str:
-        """Advance until the project says, or until `stop()` is true at a tick's end; return the status."""
+        """Advance until the project says, or until `stop()` is true; return the status.
+
+        `stop` is asked at each tick's end, and every now and then while an input keeps the run waiting; the
+        lines of the tick that then does not take place are lost. Raises `InputError` for a project that
+        would never end.
+        """
         project = self.project
+        project.check_ends()
+        self._stop = stop
         while True:
             if project.ticks is not None and self.tally.ticks >= project.ticks:
                 self.status = STATUS_TICKS
@@ -198,9 +221,19 @@ class Run:
             elif stop():
                 self.status = STATUS_INTERRUPTED
             else:
-                self._tick()
-                continue
+                try:
+                    self._tick()
+                    continue
+                except _StopWished:
+                    self.status = STATUS_INTERRUPTED
+            self._stop = lambda: False
             return self.status
+
+    def _while_waiting(self) -> None:
+        # Whoever writes our input may first want to read what the last tick put out.
+        self._commit(monotonic_s())
+        if self._stop():
+            raise _StopWished
 
     def _tick(self) -> Settled:
         ticked = self._loop.tick(self._arrivals())
@@ -220,9 +253,6 @@ class Run:
         # Agents are only set up in tick 0: a line given to them then would find nobody.
         if self.world.tick == 0:
             return Arrivals()
-        if any(source.may_wait and not source.exhausted for source in self._inputs.values()):
-            # Whoever writes our standard input may first want to read what the last tick put out.
-            self._commit(monotonic_s())
         lines = take_all(self._inputs, [item.rate for item in self.project.spec.inputs])
         posted, self._posted = self._posted, []
         return Arrivals((*lines, *posted))
@@ -241,13 +271,12 @@ class Run:
 
     def close(self) -> None:
         """Free everything; the run file keeps what was committed."""
-        self._pool.close()
-        for source in self._inputs.values():
-            source.close()
-        try:
-            self._outputs.close()
-        finally:
-            self._writer.close()
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._writer.close)
+            stack.callback(self._outputs.close)
+            for source in self._inputs.values():
+                stack.callback(source.close)
+            self._pool.close()
 
     def __enter__(self) -> Self:
         return self
@@ -255,8 +284,11 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
+        with contextlib.closing(self):
             if error is None:
                 self.finish()
-        finally:
-            self.close()
+            elif isinstance(error, Exception):
+                # Whatever went wrong, the ticks before it are whole. After a Ctrl-C even that is uncertain.
+                self.status = STATUS_FAILED
+                with contextlib.suppress(TickworkError):
+                    self.finish()

@@ -5,6 +5,7 @@ and every agent's state, although the file holds neither.
 """
 
 import base64
+import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -12,8 +13,9 @@ import msgspec
 
 from tickwork.core.effects import Effect, Level, Log, Metric
 from tickwork.core.entry import encode
-from tickwork.core.errors import RunFileError
+from tickwork.core.errors import InputError, RunFileError
 from tickwork.core.messages import MessageClass
+from tickwork.core.names import INPUT_SENDER_PREFIX, RUNTIME_SENDER
 from tickwork.core.outcomes import Outcome
 from tickwork.core.refusals import target
 from tickwork.core.step import Plan, Settled, plan, settle
@@ -21,6 +23,9 @@ from tickwork.core.world import World, genesis_world
 from tickwork.journal.reader import RunReader, StoredEntry
 
 Row = dict[str, object]
+# How many names an error offers.
+_NEAR_MAX = 3
+_LISTED_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,26 @@ def _broken(tick: int) -> RunFileError:
     return RunFileError(
         f"the entry of tick {tick} does not follow from those before it; `tickwork replay` finds the change"
     )
+
+
+def require_known(reader: RunReader, agent: str) -> None:
+    """Raise `InputError`, with names that come near, unless some sender or receiver has this id."""
+    world = genesis_world(reader.spec)
+    senders = [RUNTIME_SENDER, *(f"{INPUT_SENDER_PREFIX}{item.name}" for item in reader.spec.inputs)]
+    if agent in world.directory.index or agent in senders:
+        return
+    for tick in fold(reader):
+        world = tick.settled.world
+        if agent in world.directory.index:
+            return
+    ids = list(world.directory.index)
+    near = difflib.get_close_matches(agent, [*ids, *senders], n=_NEAR_MAX)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {_listed(ids)}"
+    raise InputError(f"there is no agent {agent!r}; {hint}")
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join([*names[:_LISTED_MAX], *(["..."] if len(names) > _LISTED_MAX else [])])
 
 
 def readable(body: bytes) -> object:
