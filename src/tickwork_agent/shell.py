@@ -16,6 +16,7 @@ from tickwork_agent.agent import Agent
 from tickwork_agent.effects import Effect
 from tickwork_agent.messages import Message, Now
 from tickwork_agent.modules import Bundle, bundle
+from tickwork_agent.state import answer, is_asked
 from tickwork_agent.tracebacks import describe, remember_source
 
 ABI_MAJOR = "1"
@@ -56,8 +57,10 @@ class Shell:
             raise AgentFailure(describe(error, self._files)) from None
 
     def step(self, now: Now, inbox: Sequence[Message]) -> list[Effect]:
-        """Take one turn and return its effects."""
+        """Take one turn and return its effects; or, if the runtime asks for it, the agent's state."""
         try:
+            if is_asked(inbox):
+                return answer(self._agent)
             return self._agent._turn(now, inbox)  # noqa: SLF001 - the other half of the class
         except BaseException as error:
             raise AgentFailure(describe(error, self._files)) from None

@@ -1,6 +1,6 @@
 """Which Python guest this version of tickwork runs. Written by sdk/python/pin.py; a run depends on it."""
 
 # What the guest is built from: tickwork_agent, the application, steady.c, the WIT, the builder's version.
-SOURCES = "3da7b0cb401fca975d0a035cef024c58443d0b0f3d3275e4c939fea05cd79eeb"
+SOURCES = "5575bac12b7260ec029678c9a3a8491c5d66f8a11d09e2fde88fec147295d757"
 # The component itself.
-GUEST = "589c7d2bad8bd600e45bc9aafe649e37c1d1c50574e0aadc8ae8c20a33fded2d"
+GUEST = "66119bc4685cceadc273ced1cc2e47d473de134dfe6d18b9d46e780c7a6f231f"
