@@ -5,6 +5,7 @@ import os
 import select
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ class Victim:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        # Compiled attacks have no place in the user's cache.
+        self.cache = tempfile.TemporaryDirectory()
 
     def _start(self) -> subprocess.Popen[bytes]:
         path = os.pathsep.join([str(HERE.parent), str(HERE)])
@@ -30,7 +33,7 @@ class Victim:
             [sys.executable, HERE / "victim.py"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": path},
+            env={**os.environ, "PYTHONPATH": path, "XDG_CACHE_HOME": self.cache.name},
         )
 
     def ask(self, do: str, attack: Attack, **more: object) -> dict[str, Any]:
@@ -71,3 +74,4 @@ def victim() -> Iterator[Victim]:
     victim = Victim()
     yield victim
     victim.close()
+    victim.cache.cleanup()
