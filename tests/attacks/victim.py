@@ -55,8 +55,8 @@ def chatter() -> bytes:
     )
 
 
-def _spec(evil: AgentSpec | None) -> RunSpec:
-    good = [
+def good_agents() -> list[AgentSpec]:
+    return [
         AgentSpec(
             id=name,
             kind=name,
@@ -67,13 +67,16 @@ def _spec(evil: AgentSpec | None) -> RunSpec:
         )
         for place, name in enumerate(GOOD)
     ]
+
+
+def _spec(evil: AgentSpec | None) -> RunSpec:
     return RunSpec(
         name="attack",
         seed=11,
         start_ns=0,
         tick_ns=1_000,
         floats="portable",
-        agents=(*good, *([] if evil is None else [evil])),
+        agents=(*good_agents(), *([] if evil is None else [evil])),
         inputs=(InputSpec("line", "line", ("g0",) if evil is None else ("g0", EVIL), 2),),
     )
 
