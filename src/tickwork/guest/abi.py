@@ -119,14 +119,22 @@ def store_inbox_at_once(
     where the guest is expected to put the block (it mostly is where the last one was): a wrong guess costs
     a second encoding, nothing else.
     """
-    block = _inbox_block(inbox, expected)
+    try:
+        block = _inbox_block(inbox, expected)
+    except struct.error:
+        # Larger than the last one, it would reach beyond the address space there.
+        expected = 0
+        block = _inbox_block(inbox, expected)
     pointer = allocate_inbox(len(block))
     if pointer % MESSAGE_ALIGN:
         _aligned(pointer, MESSAGE_ALIGN, "the block given by tickwork_inbox")
     if pointer != expected:
         # Checked before anything is made of it: a guest may answer with any number.
         memory.write(pointer, block)
-        block = _inbox_block(inbox, pointer)
+        try:
+            block = _inbox_block(inbox, pointer)
+        except struct.error:
+            raise GuestFault(OutcomeKind.BAD_POINTER, "the inbox ends with the address space") from None
     memory.write(pointer, block)
     return pointer
 
