@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import triage_oracle
+from triage_crowds import CROSSING_SEEDS, crowded_morning
 from triage_files import EXAMPLE
 
 TICKETS = EXAMPLE / "tickets.jsonl"
@@ -105,6 +106,15 @@ def test_tickets_in_any_order_are_triaged_as_the_spec_says(seed, tmp_path):
     shuffled.write_text("\n".join(lines) + "\n", encoding="utf-8")
     done = run(tmp_path / "run", "--input", f"tickets={shuffled}")
     assert done.report == triage_oracle.triage([json.loads(line) for line in lines])
+
+
+@pytest.mark.parametrize("seed", CROSSING_SEEDS)
+def test_what_crosses_on_its_way_has_the_outcome_that_the_spec_gives_it(seed, tmp_path):
+    tickets = crowded_morning(seed)
+    crowd = tmp_path / "crowd.jsonl"
+    crowd.write_text("".join(json.dumps(ticket) + "\n" for ticket in tickets), encoding="utf-8")
+    done = run(tmp_path / "run", "--input", f"tickets={crowd}")
+    assert done.report == triage_oracle.triage(tickets)
 
 
 def test_bad_lines_are_named_and_the_others_are_triaged(tmp_path):

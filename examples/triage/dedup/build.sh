@@ -3,8 +3,8 @@
 #     apt-get install rustc libstd-rust-dev-wasm32 lld
 # Any newer rustc with the target wasm32-unknown-unknown builds a working agent, of other bytes: RUSTC=rustc ./build.sh
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
-sdk=$(cd "$here/../../../sdk/rust" && pwd)
+here=$(cd "$(dirname "$0")" && pwd -P)
+sdk=$(cd "$here/../../../sdk/rust" && pwd -P)
 output=$(realpath "${1:-$here/dedup.wasm}")
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
