@@ -5,6 +5,7 @@ import os
 import subprocess
 
 import pytest
+
 from shell_projects import (
     COMMAND,
     ECHO,
@@ -58,7 +59,7 @@ def test_the_run_file_is_named_after_the_project_and_lies_where_one_stands(tmp_p
     elsewhere.mkdir()
     done = tickwork("run", folder / "tickwork.toml", "--json", cwd=elsewhere)
     assert (done.code, done.json["file"]) == (0, "small.tick")
-    assert os.listdir(elsewhere) == ["small.tick"]
+    assert [path.name for path in elsewhere.iterdir()] == ["small.tick"]
     assert (folder / "out.jsonl").read_text() == "\n".join(LINES) + "\n"
 
 

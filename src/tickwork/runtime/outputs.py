@@ -1,7 +1,6 @@
 """Where granted `output` effects go: JSONL files or standard output, written once their tick is committed."""
 
 import base64
-import contextlib
 import os
 import stat
 import sys
@@ -57,10 +56,11 @@ class Outputs:
 
         Raises `InputError` naming the first that cannot be written; then no file is made or changed.
         """
-        self._stack = contextlib.ExitStack()
         self._files: dict[str, BinaryIO] = {}
+        self._owned: dict[str, BinaryIO] = {}
+        self._broken: set[str] = set()
         self._made: list[Path] = []
-        self._overwritten: list[BinaryIO] = []
+        self._overwritten: dict[str, BinaryIO] = {}
         self._waiting: list[Performed] = []
         self._on_terminal: set[str] = set()
         try:
@@ -82,11 +82,12 @@ class Outputs:
     def _open(self, name: str, path: Path, *, force: bool) -> BinaryIO:
         try:
             try:
-                file = self._stack.enter_context(path.open("xb"))
+                file = path.open("xb")
             except FileExistsError:
                 return self._open_existing(name, path, force=force)
         except OSError as error:
             raise InputError(f"output {name!r}: cannot write {path}: {error.strerror}") from None
+        self._owned[name] = file
         self._made.append(path)
         return file
 
@@ -99,22 +100,22 @@ class Outputs:
             raise InputError(
                 f"output {name!r}: {path} exists; use --force to overwrite it, or --output {name}=PATH"
             )
-        file = self._stack.enter_context(os.fdopen(os.open(path, os.O_WRONLY), "wb"))
+        file = self._owned[name] = os.fdopen(os.open(path, os.O_WRONLY), "wb")
         if is_regular:
-            self._overwritten.append(file)
+            self._overwritten[name] = file
         return file
 
     def begin(self) -> None:
         """Empty the files that are overwritten: everything else that the run needs is there."""
-        try:
-            for file in self._overwritten:
+        for name, file in self._overwritten.items():
+            try:
                 file.truncate(0)
-        except OSError as error:
-            raise HostError(f"an output cannot be overwritten: {error.strerror}") from None
+            except OSError as error:
+                raise _unwritable(name, error) from None
 
     def abandon(self) -> None:
         """Close everything and remove the files that were made: the run does not begin."""
-        self._stack.close()
+        self.close()
         for path in self._made:
             path.unlink(missing_ok=True)
 
@@ -147,11 +148,23 @@ class Outputs:
             else:
                 file.flush()
         except OSError as error:
-            raise HostError(f"output {name!r} cannot be written: {error.strerror}") from None
+            # Closing it would try the same again, and fail for the same reason.
+            self._broken.add(name)
+            raise _unwritable(name, error) from None
 
     def close(self) -> None:
         """Close every file; what was held and not released is not written."""
-        try:
-            self._stack.close()
-        except OSError as error:
-            raise HostError(f"an output cannot be written: {error.strerror}") from None
+        failure: HostError | None = None
+        for name, file in self._owned.items():
+            try:
+                file.close()
+            except OSError as error:
+                if name not in self._broken:
+                    failure = failure or _unwritable(name, error)
+        self._owned.clear()
+        if failure is not None:
+            raise failure
+
+
+def _unwritable(name: str, error: OSError) -> HostError:
+    return HostError(f"output {name!r} cannot be written: {error.strerror}")
