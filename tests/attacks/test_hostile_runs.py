@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import victim
 
-from guests import Answers, image_guest
+from guests import Answers, chatter, image_guest
 from tickwork.core.digest import content_hash
 from tickwork.core.effects import Effect, Log, Publish, Send, Spawn, Stop, Timer
 from tickwork.core.entry import Entry
@@ -29,7 +29,7 @@ EVERYTHING = (
     Grant(Capability.SPAWN, "evil"),
     Grant(Capability.STOP, "sink"),
 )
-MODULES = {content_hash(code): code for code in (image_guest(), victim.chatter())}
+MODULES = {content_hash(code): code for code in (image_guest(), chatter())}
 
 
 def _evil(turns: list[list[Effect]]) -> bytes:

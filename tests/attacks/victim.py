@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from guests import engine, program, wat
+from guests import chatter, engine, program
 from tickwork.core.digest import content_hash, genesis
 from tickwork.core.entry import decode_entry
 from tickwork.core.errors import ModuleError
@@ -31,28 +31,6 @@ GOOD = ("g0", "g1", "g2")
 EVIL = "evil"
 TICKS = 5
 PAGE_BYTES = 4096
-
-# Sends its seed and all it ever got, mixed, to the agent that its config names.
-CHATTER = """
-  (data (i32.const 48) "\\00\\00\\00\\00\\40\\00\\00\\00\\01")
-  (data (i32.const 80) "\\80\\00\\00\\00\\04\\00\\00\\00\\00\\01\\00\\00\\10\\00\\00\\00")
-  (data (i32.const 128) "chat")
-"""
-
-
-@functools.cache
-def chatter() -> bytes:
-    return wat(
-        setup="(i32.store (i32.const 72) (local.get $config)) (i32.store (i32.const 76) (local.get 3))"
-        " (i32.const 16)",
-        step="""
-          (i64.store (i32.const 256) (local.get $seed))
-          (if (local.get $count) (then
-            (i64.store (i32.const 264) (i64.add (i64.mul (i64.load (i32.const 264)) (i64.const 31))
-              (i64.load (i32.load offset=16 (local.get $inbox)))))))
-          (i32.const 48)""",
-        extra=CHATTER,
-    )
 
 
 def good_agents() -> list[AgentSpec]:
