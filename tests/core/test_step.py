@@ -9,6 +9,7 @@ from tickwork.core.grants import Capability, Grant
 from tickwork.core.limits import Limits, RunLimits
 from tickwork.core.messages import NO_ARRIVALS, Arrivals, Input, MessageClass
 from tickwork.core.outcomes import Outcome, OutcomeKind
+from tickwork.core.settling import ROUTES_MAX
 from tickwork.core.spec import InputSpec
 from tickwork.core.step import plan, settle
 from tickwork.core.world import Status, genesis_world
@@ -249,6 +250,29 @@ def test_agents_that_stop_and_fail_in_one_tick_are_each_told_of_by_name():
     ticked = tick(world, {"a": sends})
     assert [(item.to, item.effect) for item in ticked.settled.entry.undelivered] == [("b", 0), ("c", 1)]
     assert [notice["target"] for notice in notices(ticked.after, "a")] == ["b", "c"]
+
+
+def test_what_comes_back_from_ended_agents_is_in_agent_order_however_they_ended():
+    world = started(powerful("a", every_tick=True), agent("b"), kinds=(agent("k"),))
+    world = tick(world, {"a": [Spawn("k/1", "k", b""), Send("k/1", "t", b"")]}).after
+    ticked = tick(world, {"a": [Send("b", "t", b""), Stop("b", "")], "k/1": failed()})
+    assert [(item.to, item.reason) for item in ticked.settled.entry.undelivered] == [
+        ("b", "agent is stopped"),
+        ("k/1", "agent is failed"),
+    ]
+    # Its own inbox is in the order of the sends.
+    assert [notice["target"] for notice in notices(ticked.after, "a")] == ["k/1", "b"]
+
+
+def test_remembered_routes_are_bounded_and_forgotten_ones_still_work():
+    crowd = [agent(f"s{number}") for number in range(ROUTES_MAX + 9)]
+    world = started(powerful("a", every_tick=True), *crowd)
+    sends = [Send(spec.id, "t", b"") for spec in crowd]
+    for _ in range(2):
+        ticked = tick(world, {"a": sends})
+        assert reasons(ticked) == []
+        assert len(ticked.after.mailboxes) == len(crowd)
+        assert len(world.directory.routes[0]) == ROUTES_MAX
 
 
 def test_stopping_oneself_needs_no_grant_by_either_name():
