@@ -3,10 +3,12 @@
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from tickwork.core.entry import Entry, TurnEntry
 from tickwork.core.errors import ModuleError, RunFileError
+from tickwork.core.limits import Limits, RunLimits
 from tickwork.core.messages import NO_ARRIVALS
 from tickwork.core.spec import RunSpec
 from tickwork.core.step import plan
@@ -64,10 +66,16 @@ def _warnings(header: Header, engine: Engine) -> list[str]:
     return warnings
 
 
-def _check_limits(reader: RunReader) -> None:
+def _check_spec(reader: RunReader) -> None:
     """Refuse a specification that no manifest could have given: it would let a file use up the host."""
     spec = reader.spec
-    for limits in (spec.limits, *(agent.limits for agent in (*spec.agents, *spec.kinds))):
+    known = {agent.id for agent in spec.agents}
+    for source in spec.inputs:
+        if not source.to or not known.issuperset(source.to):
+            raise RunFileError(f"{reader.path}: the readers of input {source.name!r} do not exist")
+    stated: list[Limits | RunLimits] = [spec.limits]
+    stated += [agent.limits for agent in (*spec.agents, *spec.kinds)]
+    for limits in stated:
         fault = limits_fault(limits)
         if fault is not None:
             raise RunFileError(f"{reader.path}: {fault}")
@@ -77,7 +85,7 @@ class Replaying:
     """One replay in progress; `run` gives its result."""
 
     def __init__(self, reader: RunReader) -> None:
-        _check_limits(reader)
+        _check_spec(reader)
         self._reader = reader
         self._engine = Engine()
         self.warnings = _warnings(reader.header, self._engine)
@@ -179,7 +187,11 @@ class Replaying:
             return Divergence(
                 world.tick, _name(world, longer[shorter].agent), f"only the {only} run has a turn"
             )
-        return Divergence(world.tick, None, "the record of undelivered messages differs")
+        for before, after in zip_longest(recorded.undelivered, replayed.undelivered):
+            lost = before or after
+            if before != after and lost is not None:
+                return Divergence(world.tick, lost.to, "another message was not delivered")
+        return Divergence(world.tick, None, "the record's bytes are not canonical")
 
     def _fuel_divergence(
         self, world: World, recorded: Entry, used: tuple[int, ...], ticked: Ticked
