@@ -112,7 +112,11 @@ def test_pythonhashseed_changes_no_digest():
     told = {
         subprocess.run(
             [sys.executable, "-c", script],
-            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(TESTS)},
+            env={
+                **os.environ,
+                "PYTHONHASHSEED": seed,
+                "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]),
+            },
             check=True,
             capture_output=True,
             text=True,
