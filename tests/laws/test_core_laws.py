@@ -109,14 +109,11 @@ def test_plan_and_settle_leave_their_arguments_as_they_were(scenario):
 
 def test_pythonhashseed_changes_no_digest():
     script = "import scripted_world; print(scripted_world.record())"
+    path = os.pathsep.join([str(TESTS), *sys.path])
     told = {
         subprocess.run(
             [sys.executable, "-c", script],
-            env={
-                **os.environ,
-                "PYTHONHASHSEED": seed,
-                "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]),
-            },
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": path},
             check=True,
             capture_output=True,
             text=True,
