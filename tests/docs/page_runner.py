@@ -6,8 +6,8 @@ A page marks what is meant to run with an HTML comment on the line before a fenc
 - `<!-- file: PATH -->`: the block is written to PATH, in the folder in which the page is by then.
 - `<!-- run -->`: a `python` block, executed in that folder by a fresh interpreter.
 
-In what is compared, times, rates and hashes stand for any, runs of spaces for one, a line `...` for any number of
-lines, and `...` within a line for any text.
+In what is compared, times, rates and hashes stand for any, runs of spaces for one, a line `...` for any
+number of lines, and `...` within a line for any text. A command that fails is a fault unless `echo $?` follows.
 """
 
 import os
@@ -130,7 +130,9 @@ class PageRunner:
             yield f"$ {command}\nsaid:\n" + "\n".join(said) + "\nprinted:\n" + "\n".join(printed)
         # What a page does not say of a command's failure would hide behind a `...`.
         if self._status and not may_fail and command != _ASK_STATUS and not command.startswith("diff "):
-            yield f"$ {command}\nexit status {self._status}; the page does not ask for it\n" + "\n".join(printed)
+            yield f"$ {command}\nexit status {self._status}; the page does not ask for it\n" + "\n".join(
+                printed
+            )
 
     def _run(self, command: list[str]) -> str:
         environment = {**os.environ, "COLUMNS": "120"}
