@@ -3,10 +3,12 @@
 Whatever may come from a guest or a file is escaped here: it must not steer a terminal.
 """
 
+import itertools
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -15,8 +17,7 @@ from tickwork.runtime.outputs import terminal_json
 
 errors = Console(stderr=True)
 _CELL_CHARS_MAX = 80
-# In a pipe there is no width to fit; this keeps one row on one line.
-_PIPE_COLUMNS = 2_000
+_BATCH_ROWS = 500
 
 
 def say(text: str) -> None:
@@ -29,11 +30,6 @@ def print_line(text: str) -> None:
     sys.stdout.write(printable(text) + "\n")
 
 
-def output() -> Console:
-    """Return the console of standard output; wide where it is not a terminal."""
-    return Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
-
-
 def print_json(value: object) -> None:
     """Print one JSON value on one line, unprintable characters as escapes of JSON."""
     text = msgspec.json.encode(value).decode()
@@ -42,24 +38,52 @@ def print_json(value: object) -> None:
 
 
 def print_rows(rows: Iterable[Mapping[str, object]], *, json: bool, right: Sequence[str] = ()) -> int:
-    """Print rows as JSON lines or as one table, and return their number; `right` aligns columns."""
+    """Print rows as JSON lines or as a table, and return their number; `right` aligns columns.
+
+    Rows are printed as they come, some hundreds at a time, since there may be millions.
+    """
     count = 0
     if json:
         for row in rows:
             print_json(row)
             count += 1
         return count
-    table: Table | None = None
-    for row in rows:
-        if table is None:
-            table = Table(box=None, pad_edge=False, header_style="bold")
-            for name in row:
-                table.add_column(name, justify="right" if name in right else "left", overflow="fold")
-        table.add_row(*[Text(_cell(value)) for value in row.values()])
-        count += 1
-    if table is not None:
-        output().print(table)
+    table = _folded if sys.stdout.isatty() else _Plain()
+    left = iter(rows)
+    while batch := list(itertools.islice(left, _BATCH_ROWS)):
+        names = list(batch[0])
+        table(names, [[_cell(value) for value in row.values()] for row in batch], right)
+        count += len(batch)
     return count
+
+
+def _folded(names: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> None:
+    """Print a table that fits the terminal, long cells folded."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in names:
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console().print(table)
+
+
+class _Plain:
+    """Prints a table for a pipe: one header, one line a row, columns as wide as anything in them so far."""
+
+    def __init__(self) -> None:
+        self._widths: list[int] = []
+
+    def __call__(self, names: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> None:
+        """Print the next rows."""
+        lines = rows if self._widths else [names, *rows]
+        widest = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+        self._widths = [max(pair) for pair in zip(widest, self._widths or widest, strict=True)]
+        for line in lines:
+            cells = []
+            for name, cell, width in zip(names, line, self._widths, strict=True):
+                padding = " " * (width - cell_len(cell))
+                cells.append(padding + cell if name in right else cell + padding)
+            sys.stdout.write("  ".join(cells).rstrip() + "\n")
 
 
 def _cell(value: object) -> str:
