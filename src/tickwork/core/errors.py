@@ -21,5 +21,9 @@ class InputError(TickworkError):
     """An external input that cannot be opened, or a bad line where the run was told to stop at one."""
 
 
+class EditError(TickworkError):
+    """An edit of a fork that cannot be made: the message names the edit, such as `drop[1]`, and the fix."""
+
+
 class HostError(TickworkError):
     """The host itself failed (disk, memory, engine); never visible to a guest."""
