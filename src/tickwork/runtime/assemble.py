@@ -4,11 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tickwork.core.digest import content_hash
+from tickwork.core.edits import Edits
 from tickwork.core.errors import ManifestError, ModuleError
 from tickwork.core.spec import AgentSpec, InputSpec, RunSpec
 from tickwork.guest.c_source import build_c
 from tickwork.guest.python_guest import python_guest
 from tickwork.guest.python_source import python_preamble
+from tickwork.manifest.edits import AgentSource, BuiltSource, EditsFile
 from tickwork.manifest.files import FileFault, read_regular
 from tickwork.manifest.load import load_manifest
 from tickwork.manifest.schema import Agent, Language, Manifest
@@ -30,7 +32,7 @@ def load_project(path: Path, announce: Callable[[str], None] = _silently) -> Pro
 
 def assemble(manifest: Manifest, announce: Callable[[str], None] = _silently) -> Project:
     """Return the project of a manifest. Equal sources give equal hashes, whatever their place and order."""
-    build = _Build(manifest, announce)
+    build = _Build(manifest.path.parent, manifest.limits.module_bytes, announce)
     spec = RunSpec(
         name=manifest.name,
         seed=manifest.seed,
@@ -54,37 +56,53 @@ def assemble(manifest: Manifest, announce: Callable[[str], None] = _silently) ->
     )
 
 
+def build_edits(
+    file: EditsFile, module_bytes_max: int, announce: Callable[[str], None] = _silently
+) -> tuple[Edits, dict[str, bytes]]:
+    """Return the edits of a file, every source built, and the modules that they need by hash.
+
+    Raises and announces as `load_project` does.
+    """
+    build = _Build(file.path.parent, module_bytes_max, announce)
+    built = {agent_id: build.source(agent_id, source) for agent_id, source in file.sources.items()}
+    return file.resolve(built), build.modules
+
+
 class _Build:
     """The modules of one project, each source read and built once."""
 
-    def __init__(self, manifest: Manifest, announce: Callable[[str], None]) -> None:
+    def __init__(self, root: Path, module_bytes_max: int, announce: Callable[[str], None]) -> None:
         self._announce = announce
         self.modules: dict[str, bytes] = {}
-        self._root = manifest.path.parent
-        self._module_bytes_max = manifest.limits.module_bytes
+        self._root = root
+        self._module_bytes_max = module_bytes_max
         self._built: dict[Path, str] = {}
         self._sources: dict[Path, str] = {}
 
     def agent(self, agent: Agent) -> AgentSpec:
         """Return the agent resolved, with its module among `modules`."""
-        try:
-            preamble = self._preamble(agent) if agent.language is Language.PYTHON else b""
-            module = self._module(agent)
-        except ModuleError as error:
-            raise ModuleError(f"agent {agent.id!r}: {error}") from error
+        built = self.source(agent.id, agent)
         return AgentSpec(
             id=agent.id,
             kind=agent.kind,
-            module=module,
+            module=built.module,
             config=agent.config,
             grants=agent.grants,
-            preamble=preamble,
+            preamble=built.preamble,
             subscribe=agent.subscribe,
             limits=agent.limits,
             every_tick=agent.every_tick,
         )
 
-    def _module(self, agent: Agent) -> str:
+    def source(self, agent_id: str, source: Agent | AgentSource) -> BuiltSource:
+        """Return what an agent's source is built to, with its module among `modules`."""
+        try:
+            preamble = self._preamble(source) if source.language is Language.PYTHON else b""
+            return BuiltSource(self._module(source), preamble)
+        except ModuleError as error:
+            raise ModuleError(f"agent {agent_id!r}: {error}") from error
+
+    def _module(self, agent: Agent | AgentSource) -> str:
         # All Python agents are one module.
         key = Path(Language.PYTHON) if agent.language is Language.PYTHON else agent.module
         if key not in self._built:
@@ -99,7 +117,7 @@ class _Build:
             self._built[key] = name
         return self._built[key]
 
-    def _bytes_of(self, agent: Agent) -> bytes:
+    def _bytes_of(self, agent: Agent | AgentSource) -> bytes:
         match agent.language:
             case Language.PYTHON:
                 return python_guest(self._announce)
@@ -108,7 +126,7 @@ class _Build:
             case Language.WASM:
                 return _read(agent.module, self._module_bytes_max)
 
-    def _preamble(self, agent: Agent) -> bytes:
+    def _preamble(self, agent: Agent | AgentSource) -> bytes:
         modules = {module.name: self._source(module.path) for module in agent.modules}
         return python_preamble(self._shown(agent.module), self._source(agent.module), modules)
 
