@@ -7,7 +7,8 @@ A page marks what is meant to run with an HTML comment on the line before a fenc
 - `<!-- run -->`: a `python` block, executed in that folder by a fresh interpreter.
 
 In what is compared, times, rates and hashes stand for any, runs of spaces for one, a line `...` for any
-number of lines, and `...` within a line for any text. A command that fails is a fault unless `echo $?` follows.
+number of lines, and `...` within a line for any text. A command that fails is a fault unless `echo $?`
+follows.
 """
 
 import os

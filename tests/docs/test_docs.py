@@ -16,7 +16,7 @@ from typing import get_args
 import msgspec
 import pytest
 import typer
-from page_runner import PageRunner, blocks
+from page_runner import PageRunner, agrees, blocks, commands
 
 import tickwork
 import tickwork_agent
@@ -139,6 +139,18 @@ def test_what_a_page_says_happens(page: Path, tmp_path: Path) -> None:
         for fault in runner.play(block)
     ]
     assert not faults, "\n\n".join(faults)
+
+
+def test_the_demo_prints_what_the_readme_shows(tmp_path: Path) -> None:
+    shown = dict(item for block in blocks(ROOT / "README.md") for item in commands(block.text))["make demo"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tickwork", "demo", "--out", tmp_path / "demo"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
+    )
+    assert agrees(shown, done.stdout.splitlines()), done.stdout
 
 
 def test_the_readme_and_the_tutorial_are_played() -> None:
