@@ -28,7 +28,7 @@ class Victim:
         self.cache = tempfile.TemporaryDirectory()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        path = os.pathsep.join([str(HERE.parent), str(HERE)])
+        path = os.pathsep.join([str(HERE.parent), str(HERE), *sys.path])
         return subprocess.Popen(
             [sys.executable, HERE / "victim.py"],
             stdin=subprocess.PIPE,

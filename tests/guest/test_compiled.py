@@ -178,7 +178,7 @@ def test_the_key_is_of_the_code_and_of_what_compiles_it(cache: Path) -> None:
 
 def test_processes_that_start_at_once_all_get_the_code(cache: Path) -> None:
     command = "import test_compiled as t; print(t.loaded(t.Counting()))"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS / "guest")])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS / "guest"), *sys.path])}
     running = [
         subprocess.Popen(
             [sys.executable, "-c", command], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -207,7 +207,7 @@ def test_fuel_does_not_depend_on_the_process_or_the_cache(tmp_path: Path) -> Non
     for _ in range(2):  # the first compiles, the second maps what was compiled
         environment = {
             **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS / "guest")]),
+            "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS / "guest"), *sys.path]),
             "XDG_CACHE_HOME": str(tmp_path / "cache"),
         }
         done = subprocess.run(

@@ -26,7 +26,11 @@ def in_another_process(
     folder: Path, hash_seed: str, *more: str, cache: Path | None = None
 ) -> tuple[str, str]:
     folder.mkdir()
-    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(TESTS)}
+    environment = {
+        **os.environ,
+        "PYTHONHASHSEED": hash_seed,
+        "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]),
+    }
     if cache is not None:
         environment["XDG_CACHE_HOME"] = str(cache)
     done = subprocess.run(

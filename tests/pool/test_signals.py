@@ -122,7 +122,7 @@ signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def test_an_interrupt_during_a_guests_call_of_the_host_ends_the_tick_and_not_the_process() -> None:
-    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
     done = subprocess.run(
         [sys.executable, "-c", _SCRIPT], env=environment, capture_output=True, text=True, check=False
     )
