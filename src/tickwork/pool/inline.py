@@ -25,22 +25,32 @@ class InlinePool:
 
     def run(self, world: World, planned: Plan) -> list[Outcome]:
         """Run every turn of the plan; return the outcomes in the plan's order."""
-        for turn in planned.turns if self._asleep else ():
-            if turn.agent in self._asleep:
-                self._wake(world, turn.agent)
-        if not self._calls_host:
-            return [self._take(world, planned, turn) for turn in planned.turns]
+        if self._calls_host:
+            return self._run_held_back(world, planned)
+        self._wake_due(world, planned)
+        instances = self._instances
+        tick, now_ns = planned.tick, planned.now_ns
+        return [
+            self._set_up(world, planned, turn)
+            if turn.setup
+            else instances[turn.agent].step(tick, now_ns, turn.seed, turn.inbox)
+            for turn in planned.turns
+        ]
+
+    def _run_held_back(self, world: World, planned: Plan) -> list[Outcome]:
+        """Do the same with the handlers of signals run only between turns."""
         outcomes = []
         with held_back() as deliver:
+            self._wake_due(world, planned)
             for turn in planned.turns:
-                outcomes.append(self._take(world, planned, turn))
+                if turn.setup:
+                    outcome = self._set_up(world, planned, turn)
+                else:
+                    instance = self._instances[turn.agent]
+                    outcome = instance.step(planned.tick, planned.now_ns, turn.seed, turn.inbox)
+                outcomes.append(outcome)
                 deliver()
         return outcomes
-
-    def _take(self, world: World, planned: Plan, turn: Turn) -> Outcome:
-        if turn.setup:
-            return self._set_up(world, planned, turn)
-        return self._instances[turn.agent].step(planned.tick, planned.now_ns, turn.seed, turn.inbox)
 
     def _set_up(self, world: World, planned: Plan, turn: Turn) -> Outcome:
         spec = world.agents[turn.agent].spec
@@ -53,6 +63,11 @@ class InlinePool:
             start_ns=world.run.start_ns,
             seed=turn.seed,
         )
+
+    def _wake_due(self, world: World, planned: Plan) -> None:
+        for turn in planned.turns if self._asleep else ():
+            if turn.agent in self._asleep:
+                self._wake(world, turn.agent)
 
     def _wake(self, world: World, agent: int) -> None:
         spec = world.agents[agent].spec
@@ -73,7 +88,8 @@ class InlinePool:
         module = world.agents[agent].spec.module
         base = self._bases.get(module)
         if base is None:
-            base = self._bases[module] = Instance.base(self._programs[module])
+            with held_back():
+                base = self._bases[module] = Instance.base(self._programs[module])
         return self._instances[agent].take_image(base)
 
     def retire(self, agents: Iterable[int]) -> None:
