@@ -349,7 +349,7 @@ def test_a_spawned_agent_can_be_edited_and_its_kind_stays():
     assert (edited.agents[2].spec.config, edited.agents[2].spec.grants) == (b"own", (SEND_ALL,))
     assert edited.run == world.run
     assert decode_world(encode_world(edited), edited.run) == edited
-    assert refused(world, agents_edit("k/2", restart=True)).startswith('agents."k/2": there is no agent')
+    assert refused(world, agents_edit("k/2", restart=True)).startswith("agents.'k/2': there is no agent")
 
 
 def test_a_config_needs_a_restart():
@@ -473,5 +473,5 @@ def test_what_no_manifest_could_say_is_refused(change, reason):
 
 def test_errors_name_an_agent_as_a_file_of_edits_does():
     world = waiting()
-    assert refused(world, agents_edit("x.y")).startswith('agents."x.y": ')
-    assert refused(world, agents_edit("", grants=())).startswith('agents."": ')
+    assert refused(world, agents_edit("x.y")).startswith("agents.'x.y': ")
+    assert refused(world, agents_edit("", grants=())).startswith("agents.'': ")

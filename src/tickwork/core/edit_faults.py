@@ -10,7 +10,7 @@ from tickwork.core.world import World
 U64_MAX = (1 << 64) - 1
 LISTED_MAX = 8
 _SHOWN_CHARS_MAX = 60
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,58}")
 
 
 def shown(text: str) -> str:
@@ -27,7 +27,7 @@ def listed(names: Iterable[str], count: int) -> str:
 
 def agent_edit_name(agent_id: str) -> str:
     """Return what an agent's edit is called: its table in a file of edits."""
-    return f"agents.{agent_id}" if _BARE_KEY.fullmatch(agent_id) else f'agents."{shown(agent_id)[1:-1]}"'
+    return f"agents.{agent_id if _BARE_KEY.fullmatch(agent_id) else shown(agent_id)}"
 
 
 def index_of(world: World, name: str, agent_id: str) -> int:
