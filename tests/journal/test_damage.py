@@ -197,7 +197,7 @@ def test_a_changed_module_is_reported_by_its_name(path: Path) -> None:
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
-        ("PRAGMA user_version = 2", r"made by a newer tickwork \(format 2; this one knows 1\); upgrade"),
+        ("PRAGMA user_version = 3", r"made by a newer tickwork \(format 3; this one knows 2\); upgrade"),
         ("PRAGMA user_version = 0", "damaged"),
         ("PRAGMA user_version = -1", "damaged"),
         ("PRAGMA application_id = 0", "an SQLite database, but not a tickwork run file"),

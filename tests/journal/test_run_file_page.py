@@ -6,7 +6,9 @@ from journal_samples import header, write
 
 from tickwork.journal.codec import ENTRY_BYTES_MAX, MODULE_BYTES_MAX
 from tickwork.journal.header import KEY_CHECK, KEY_END
+from tickwork.journal.resume import CHECKED_ENTRIES
 from tickwork.journal.schema import APPLICATION_ID, FORMAT, TABLES
+from tickwork.journal.snapshot_codec import WORLD_BYTES_MAX
 from tickwork.journal.writer import WINDOW_ENTRIES
 from tickwork.manifest.bounds import LIMIT_BOUNDS
 
@@ -21,8 +23,9 @@ def test_the_tables_are_as_shown() -> None:
 def test_the_numbers_are_as_shown() -> None:
     assert f"0x{APPLICATION_ID:X}" in PAGE
     assert f"format {FORMAT}," in PAGE
+    assert f"last {CHECKED_ENTRIES} entries" in PAGE
     assert f"after {WINDOW_ENTRIES} ticks" in PAGE
-    assert ENTRY_BYTES_MAX == MODULE_BYTES_MAX == 256 * 2**20
+    assert ENTRY_BYTES_MAX == MODULE_BYTES_MAX == WORLD_BYTES_MAX == 256 * 2**20
 
 
 def test_every_row_of_the_header_is_named() -> None:

@@ -25,6 +25,17 @@ def genesis(spec: bytes) -> Digests:
     return Digests(first, first)
 
 
+def fork_digests(parent: Digests, edits: bytes) -> Digests:
+    """Return the chain's start for a fork, from its parent's digests there and the edits' canonical bytes.
+
+    Without edits a fork is its parent's own continuation, so its chain simply goes on.
+    """
+    if not edits:
+        return parent
+    digest = blake3(parent.digest + edits, derive_key_context="tickwork 1 fork").digest()
+    return Digests(digest, blake3(parent.exact + digest, derive_key_context="tickwork 1 fork exact").digest())
+
+
 def advance(before: Digests, entry: bytes, fuel: bytes) -> Digests:
     """Return the digests after an entry with these canonical bytes."""
     digest = blake3(before.digest + entry).digest()

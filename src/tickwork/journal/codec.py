@@ -31,7 +31,7 @@ class EntryPacker:
     """Packs the bodies of entries; not to be shared between threads, because a zstd compressor is not."""
 
     def __init__(self) -> None:
-        self._compressor = _compressor(_ENTRY_LEVEL)
+        self._compressor = compressor(_ENTRY_LEVEL)
 
     def pack(self, entry: bytes, fuel: bytes) -> bytes:
         """Return the body of a tick's row; raise ValueError if it would exceed `ENTRY_BYTES_MAX`."""
@@ -42,7 +42,7 @@ class EntryPacker:
 
 def unpack_entry(body: object) -> tuple[bytes, bytes]:
     """Return the portable and the fuel part of a tick's row; raise Damage."""
-    content = _decompress(body, ENTRY_BYTES_MAX)
+    content = unpack_frame(body, ENTRY_BYTES_MAX)
     if len(content) < _LENGTH.size:
         raise Damage("its body is too short")
     (length,) = _LENGTH.unpack_from(content)
@@ -56,12 +56,12 @@ def pack_module(code: bytes) -> bytes:
     """Return the stored form of a module; raise ValueError if it exceeds `MODULE_BYTES_MAX`."""
     if len(code) > MODULE_BYTES_MAX:
         raise ValueError(f"takes {len(code)} bytes, more than {MODULE_BYTES_MAX}")
-    return _compressor(_MODULE_LEVEL).compress(code)
+    return compressor(_MODULE_LEVEL).compress(code)
 
 
 def unpack_module(stored: object) -> bytes:
     """Return a module's bytes; raise Damage."""
-    return _decompress(stored, MODULE_BYTES_MAX)
+    return unpack_frame(stored, MODULE_BYTES_MAX)
 
 
 def decode(tick: int, entry: bytes, fuel: bytes) -> tuple[Entry, Fuel]:
@@ -77,11 +77,13 @@ def decode(tick: int, entry: bytes, fuel: bytes) -> tuple[Entry, Fuel]:
     return decoded, used
 
 
-def _compressor(level: int) -> zstandard.ZstdCompressor:
+def compressor(level: int) -> zstandard.ZstdCompressor:
+    """Return a compressor whose frames state their content's size and checksum."""
     return zstandard.ZstdCompressor(level=level, write_checksum=True, write_content_size=True)
 
 
-def _decompress(stored: object, bytes_max: int) -> bytes:
+def unpack_frame(stored: object, bytes_max: int) -> bytes:
+    """Return a zstd frame's content of at most `bytes_max` bytes; raise Damage."""
     if not isinstance(stored, bytes):
         raise Damage("it is not a blob")
     try:

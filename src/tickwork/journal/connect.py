@@ -89,6 +89,17 @@ def _has_log(real: Path) -> bool:
 
 
 @contextmanager
+def one_state(database: sqlite3.Connection) -> Iterator[None]:
+    """Let all statements within see the same commits of a file that is being written."""
+    database.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if database.in_transaction:
+            database.execute("COMMIT")
+
+
+@contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Turn what SQLite says about a file into what the user needs to know."""
     try:

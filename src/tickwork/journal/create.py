@@ -10,21 +10,41 @@ import sqlite3
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-
-import msgspec
 
 from tickwork.core.digest import content_hash
 from tickwork.core.errors import HostError, RunFileError
+from tickwork.core.image import AgentImage
 from tickwork.journal.codec import pack_module
-from tickwork.journal.header import KEY_CHECK, Header, Value, check_value
+from tickwork.journal.cursor import InputCursor, store_cursors
+from tickwork.journal.header import KEY_CHECK, Header, check_value, header_rows
 from tickwork.journal.schema import APPLICATION_ID, FORMAT, PAGE_BYTES, TABLES
+from tickwork.journal.snapshot_store import SnapshotStore
 
 _SIDE_FILES = ("-wal", "-shm", "-journal")
 
 
-def create_run_file(path: Path, header: Header, modules: Mapping[str, bytes], *, force: bool) -> Path:
+@dataclass(frozen=True, slots=True)
+class ForkStart:
+    """What a fork begins with: the world after the edits, each agent's image, and how far inputs are read."""
+
+    world: bytes
+    images: Iterable[tuple[int, AgentImage]]
+    cursors: Mapping[int, InputCursor] = field(default_factory=dict)
+
+
+def create_run_file(
+    path: Path,
+    header: Header,
+    modules: Mapping[str, bytes],
+    *,
+    force: bool,
+    fork: ForkStart | None = None,
+) -> Path:
     """Write a run file without entries and return its real path (links followed).
+
+    With `fork` it has the snapshot that the fork begins with.
 
     Raises RunFileError where there is something at `path` (and `force` is not set, or it is not a file, or a
     live run is writing it) or where no file can be made; HostError where the disk fails.
@@ -41,7 +61,7 @@ def create_run_file(path: Path, header: Header, modules: Mapping[str, bytes], *,
         draft.unlink(missing_ok=True)
         # Exclusive, so that a link planted in a shared directory is not followed.
         draft.open("xb").close()
-        _write_draft(draft, header, _packed(target, modules))
+        _write_draft(draft, header, _packed(target, modules), fork)
         _drop_side_files(target)
         draft.replace(target)
     except BaseException as error:
@@ -108,8 +128,10 @@ def _check_replaceable(target: Path) -> None:
         old.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _write_draft(draft: Path, header: Header, modules: Iterable[tuple[str, bytes]]) -> None:
-    rows: dict[str, Value] = msgspec.structs.asdict(header)
+def _write_draft(
+    draft: Path, header: Header, modules: Iterable[tuple[str, bytes]], fork: ForkStart | None
+) -> None:
+    rows = header_rows(header)
     rows[KEY_CHECK] = check_value(rows)
     with closing(_connect(draft)) as database:
         database.execute(f"PRAGMA page_size = {PAGE_BYTES}")
@@ -123,6 +145,10 @@ def _write_draft(draft: Path, header: Header, modules: Iterable[tuple[str, bytes
             database.execute(table)
         database.executemany("INSERT INTO run VALUES (?, ?)", rows.items())
         database.executemany("INSERT INTO module VALUES (?, ?)", modules)
+        if fork is not None:
+            store = SnapshotStore(database)
+            store.append(header.start_tick, header.start, fork.world, fork.images)
+            store_cursors(database, fork.cursors)
         database.execute("COMMIT")
 
 

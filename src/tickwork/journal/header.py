@@ -3,7 +3,7 @@
 import msgspec
 from blake3 import blake3
 
-from tickwork.core.digest import Digests, genesis
+from tickwork.core.digest import DIGEST_BYTES, Digests, fork_digests, genesis
 from tickwork.core.names import ABI_VERSION
 from tickwork.core.spec import RunSpec
 from tickwork.journal.schema import FORMAT
@@ -14,12 +14,30 @@ KEY_CHECK = "check"
 KEY_END = "end"
 
 
+class Parent(msgspec.Struct, frozen=True, array_like=True):
+    """Where a fork comes from: the parent's id, the tick before which it was forked, and its digests there.
+
+    `edits` are the canonical bytes of what was changed at that moment; empty if nothing was.
+    """
+
+    run: str
+    tick: int
+    digest: bytes
+    exact: bytes
+    edits: bytes = b""
+
+    def start(self) -> Digests:
+        """Return the digests before the fork's first tick."""
+        return fork_digests(Digests(self.digest, self.exact), self.edits)
+
+
 class Header(msgspec.Struct, frozen=True):
     """The run's identity, and the makers that its exact digests depend on.
 
     `spec` is the canonical MessagePack of the run's `RunSpec`; `run` is the hex of the genesis digest of
     those bytes. `engine` is a name and a version (`wasmtime 50.0.1`), `engine_config` the hex hash of its
-    settings, `isa` and `os` are as the platform names them.
+    settings, `isa` and `os` are as the platform names them. `start_tick` is the first tick in the file and
+    `start` are the digests before it; only a fork, which has a `parent`, begins elsewhere than at genesis.
     """
 
     format: int
@@ -31,14 +49,17 @@ class Header(msgspec.Struct, frozen=True):
     os: str
     run: str
     spec: bytes
+    start: Digests
+    start_tick: int = 0
+    parent: Parent | None = None
 
     def genesis(self) -> Digests:
-        """Return the digests before tick 0."""
+        """Return the digests before tick 0 of a run of this specification that is no fork."""
         return genesis(self.spec)
 
 
 class End(msgspec.Struct, frozen=True, array_like=True):
-    """How a run ended: a status for people, the number of ticks in the file, and the last digests."""
+    """How a run ended: a status for people, the tick that would be next, and the last digests."""
 
     status: str
     ticks: int
@@ -50,11 +71,26 @@ encode_spec = msgspec.msgpack.Encoder().encode
 decode_spec = msgspec.msgpack.Decoder(RunSpec).decode
 encode_end = msgspec.msgpack.Encoder().encode
 decode_end = msgspec.msgpack.Decoder(End).decode
+_encode_parent = msgspec.msgpack.Encoder().encode
+_decode_parent = msgspec.msgpack.Decoder(Parent).decode
 
 
-def header_of(spec: RunSpec, *, tickwork: str, engine: str, engine_config: str, isa: str, os: str) -> Header:
-    """Return the header of a new run of `spec`, in this version's format and ABI."""
+def header_of(
+    spec: RunSpec,
+    *,
+    tickwork: str,
+    engine: str,
+    engine_config: str,
+    isa: str,
+    os: str,
+    parent: Parent | None = None,
+) -> Header:
+    """Return the header of a new run of `spec`, in this version's format and ABI.
+
+    With `parent` the run is a fork: it begins at the parent's tick and digests, with the edits folded in.
+    """
     canonical = encode_spec(spec)
+    first = genesis(canonical)
     return Header(
         format=FORMAT,
         tickwork=tickwork,
@@ -63,9 +99,61 @@ def header_of(spec: RunSpec, *, tickwork: str, engine: str, engine_config: str, 
         engine_config=engine_config,
         isa=isa,
         os=os,
-        run=genesis(canonical).digest.hex(),
+        run=first.digest.hex(),
         spec=canonical,
+        start=first if parent is None else parent.start(),
+        start_tick=0 if parent is None else parent.tick,
+        parent=parent,
     )
+
+
+def header_rows(header: Header) -> dict[str, Value]:
+    """Return the rows of the table `run` that hold the header."""
+    rows: dict[str, Value] = msgspec.structs.asdict(header)
+    rows["start"] = header.start.digest + header.start.exact
+    del rows["parent"]
+    if header.parent is not None:
+        rows["parent"] = _encode_parent(header.parent)
+    return rows
+
+
+def header_from(rows: dict[str, Value]) -> Header:
+    """Return the header that the rows hold; raise ValueError or msgspec.MsgspecError if they hold none."""
+    fields: dict[str, object] = {name: rows[name] for name in Header.__struct_fields__ if name in rows}
+    if rows.get("format") == 1:
+        # Before there were forks, every run began at the beginning.
+        spec = rows.get("spec")
+        first = genesis(spec if isinstance(spec, bytes) else b"")
+        fields |= {"start_tick": 0, "start": first, "parent": None}
+    else:
+        fields["start"] = _start(rows.get("start"))
+        fields["parent"] = _parent(rows.get("parent"))
+    header = msgspec.convert(fields, Header, builtin_types=(bytes,))
+    if header.genesis().digest.hex() != header.run:
+        raise ValueError("the run's id is not that of its specification")
+    parent = header.parent
+    if parent is None and (header.start_tick, header.start) != (0, header.genesis()):
+        raise ValueError("the run does not begin at its genesis, and has no parent")
+    if parent is not None and (header.start_tick, header.start) != (parent.tick, parent.start()):
+        raise ValueError("the run does not begin where it left its parent")
+    return header
+
+
+def _start(stored: object) -> Digests:
+    if not isinstance(stored, bytes) or len(stored) != 2 * DIGEST_BYTES:
+        raise ValueError("the digests at its start are not two digests")
+    return Digests(stored[:DIGEST_BYTES], stored[DIGEST_BYTES:])
+
+
+def _parent(stored: object) -> Parent | None:
+    if stored is None:
+        return None
+    if not isinstance(stored, bytes):
+        raise TypeError("the parent is not a blob")
+    parent = _decode_parent(stored)
+    if not 0 <= parent.tick < 2**63 or {len(parent.digest), len(parent.exact)} != {DIGEST_BYTES}:
+        raise ValueError("the parent is not a possible one")
+    return parent
 
 
 def check_value(rows: dict[str, Value]) -> bytes:

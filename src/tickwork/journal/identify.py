@@ -18,8 +18,9 @@ from tickwork.journal.header import (
     check_value,
     decode_end,
     decode_spec,
+    header_from,
 )
-from tickwork.journal.schema import APPLICATION_ID, FORMAT, INDEXES, TABLES
+from tickwork.journal.schema import APPLICATION_ID, FORMAT, TABLES_OF_FORMAT, indexes_of
 
 # Rows in `run`, and bytes in one of them, that a file of this format could ever need.
 _ROWS_MAX = 64
@@ -41,17 +42,20 @@ def identify(path: Path, database: sqlite3.Connection) -> None:
         )
     if found < 1:
         raise RunFileError(f"{path}: is damaged (it claims format {found})")
+    ours = TABLES_OF_FORMAT[found]
+    expected: set[tuple[bytes, bytes, bytes, bytes | None]]
+    expected = {(b"table", name.encode(), name.encode(), sql.encode()) for name, sql in ours.items()}
+    for name, table in indexes_of(ours).items():
+        expected.add((b"index", name.encode(), table.encode(), None))
     stored = database.execute(
-        "SELECT type, name, tbl_name, sql FROM sqlite_schema LIMIT ?", (len(TABLES) + len(INDEXES) + 1,)
+        "SELECT type, name, tbl_name, sql FROM sqlite_schema LIMIT ?", (len(expected) + 1,)
     ).fetchall()
-    tables = {(b"table", name.encode(), name.encode(), sql.encode()) for name, sql in TABLES.items()}
-    indexes = {(b"index", name.encode(), table.encode(), None) for name, table in INDEXES.items()}
-    if len(stored) != len(tables | indexes) or set(stored) != tables | indexes:
+    if len(stored) != len(expected) or set(stored) != expected:
         raise RunFileError(f"{path}: is damaged (its tables are not those of a run file)")
 
 
 def read_rows(path: Path, database: sqlite3.Connection) -> tuple[Header, RunSpec, End | None]:
-    """Return the checked content of the table `run`; raise RunFileError."""
+    """Return the checked content of the table `run` of an identified file; raise RunFileError."""
     sizes = database.execute("SELECT sum(length(value)), count(*) FROM run").fetchone()
     if sizes[1] > _ROWS_MAX or (sizes[0] or 0) > _ROW_BYTES_MAX:
         raise RunFileError(f"{path}: is damaged (its header is too large)")
@@ -60,21 +64,18 @@ def read_rows(path: Path, database: sqlite3.Connection) -> tuple[Header, RunSpec
             key.decode(): value.decode() if kind == b"text" else value
             for key, value, kind in database.execute("SELECT key, value, typeof(value) FROM run")
         }
-        return _checked(rows)
+        (stated,) = database.execute("PRAGMA user_version").fetchone()
+        return _checked(rows, stated)
     except (ValueError, AttributeError, TypeError, msgspec.MsgspecError, RecursionError) as error:
         raise RunFileError(f"{path}: is damaged (its header: {error})") from error
 
 
-def _checked(rows: dict[str, Value]) -> tuple[Header, RunSpec, End | None]:
+def _checked(rows: dict[str, Value], stated: int) -> tuple[Header, RunSpec, End | None]:
     if rows.get(KEY_CHECK) != check_value(rows):
         raise ValueError("its checksum does not match")
-    header = msgspec.convert(
-        {name: rows[name] for name in Header.__struct_fields__ if name in rows},
-        Header,
-        builtin_types=(bytes,),
-    )
-    if header.genesis().digest.hex() != header.run:
-        raise ValueError("the run's id is not that of its specification")
+    header = header_from(rows)
+    if header.format != stated:
+        raise ValueError(f"it is of format {header.format} in a file of format {stated}")
     spec = decode_spec(header.spec)
     fault = _spec_fault(spec)
     if fault:

@@ -6,7 +6,7 @@ written, but well formed, are found by `verify` against the digest chain.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,9 +17,12 @@ from tickwork.core.entry import Entry, Fuel
 from tickwork.core.errors import RunFileError
 from tickwork.core.spec import RunSpec
 from tickwork.journal.codec import Damage, decode, unpack_entry, unpack_module
-from tickwork.journal.connect import DAMAGE_ERRORS, connect, reading
+from tickwork.journal.connect import DAMAGE_ERRORS, connect, one_state, reading
+from tickwork.journal.cursor import InputCursor, load_cursors
 from tickwork.journal.header import End, Header
 from tickwork.journal.identify import identify, read_rows
+from tickwork.journal.snapshot_sizes import SnapshotInfo, snapshot_sizes
+from tickwork.journal.snapshots import Snapshot, SnapshotReader
 
 # Rows per statement: a reader must not hold one SQLite read transaction, and so the writer's log, for long.
 _BATCH_ROWS = 256
@@ -61,6 +64,11 @@ class RunReader:
         # None while the run is being written, and for ever if it was cut off.
         self.end = end
         self._database = database
+        # Files of format 1 have none.
+        self._snapshots: SnapshotReader | None = None
+        if header.format > 1:
+            names = [agent.id for agent in spec.agents]
+            self._snapshots = SnapshotReader(path, database, header, names)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -115,7 +123,7 @@ class RunReader:
         entry at the first of them. Where the table itself cannot be read on, the last entry says so. Of a run
         that is being written these are the committed ones.
         """
-        expected = max(from_tick, 0)
+        expected = max(from_tick, self.header.start_tick)
         try:
             for row in self._rows(from_tick):
                 tick = row[0]
@@ -132,6 +140,57 @@ class RunReader:
         if self.end is not None and expected < self.end.ticks:
             yield _missing(expected, self.end.ticks - 1)
 
+    def cursors(self) -> dict[int, InputCursor]:
+        """Return how far each input has been read, by its place in the specification; raise RunFileError."""
+        if self.header.format == 1:
+            return {}
+        with reading(self.path):
+            return load_cursors(self.path, self._database, len(self.spec.inputs))
+
+    def snapshots(self) -> list[SnapshotInfo]:
+        """Return a line for each snapshot, in order of ticks; raise RunFileError if they cannot be listed."""
+        if self._snapshots is None:
+            return []
+        with reading(self.path), one_state(self._database):
+            return snapshot_sizes(self._database)
+
+    def nearest_snapshot(self, tick: int) -> int | None:
+        """Return the tick of the last snapshot not after `tick`, or None; its content is not looked at."""
+        return None if self._snapshots is None else self._snapshots.nearest(tick)
+
+    def snapshot(self, tick: int, agents: Collection[int] | None = None) -> Snapshot:
+        """Return the snapshot of exactly `tick`, with the images of `agents` or, for None, of all.
+
+        All of it is checked against its digests. Raises RunFileError if there is no such snapshot or agent,
+        or naming the agent and the page where it is damaged.
+        """
+        if self._snapshots is None:
+            raise RunFileError(f"{self.path}: holds no snapshot of tick {tick}; its format has none")
+        return self._snapshots.read(tick, agents)
+
+    def usable_snapshots(
+        self,
+        *,
+        last: int | None = None,
+        agents: Collection[int] | None = None,
+        report: Callable[[str], None] | None = None,
+    ) -> Iterator[Snapshot]:
+        """Yield the snapshots that are sound, from the one nearest to `last`, or the newest, to the oldest.
+
+        `agents` is as for `snapshot`: what is not read is not checked. `report` is told of each snapshot
+        that had to be passed over, in words that name its tick.
+        """
+        if self._snapshots is None:
+            return
+        for tick in self._snapshots.ticks(last):
+            try:
+                found = self._snapshots.read(tick, agents)
+            except RunFileError as error:
+                if report is not None:
+                    report(str(error))
+            else:
+                yield found
+
     def close(self) -> None:
         """Let go of the file; idempotent."""
         self._database.close()
@@ -145,8 +204,8 @@ class RunReader:
         self.close()
 
     def _rows(self, from_tick: int) -> Iterator[tuple[int, object, object, object]]:
-        # A negative tick is never written; starting below it finds one that was planted.
-        following = from_tick if from_tick > 0 else -(2**63)
+        # No tick before the first is ever written; starting below it finds one that was planted.
+        following = from_tick if from_tick > self.header.start_tick else -(2**63)
         while True:
             count = 0
             tick = following

@@ -16,11 +16,11 @@ class Fault:
 
 
 def verify(run: RunReader) -> Fault | None:
-    """Check every entry against the digest chain from the run's specification on; None if all hold.
+    """Check every entry against the digest chain from the run's start on; None if all hold.
 
     This finds any change of a byte, but not a forgery that recomputes the chain: only a replay can.
     """
-    before = run.header.genesis()
+    before = run.header.start
     for stored in run.entries():
         fault = stored.damage or chain_fault(before, stored)
         if fault is not None:

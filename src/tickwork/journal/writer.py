@@ -1,25 +1,28 @@
-"""Appends a run's entries to its file.
+"""Appends a run's entries and snapshots to its file.
 
 Entries are committed in groups: a crash of this process, or of the machine, loses at most the entries since
 the last commit, and never an earlier one's integrity. The writer holds SQLite's write lock from its creation
 to its close, so a second writer cannot exist; readers are never blocked.
-
-By default a commit survives the death of the process, and reaches the disk itself at SQLite's next
-checkpoint; with `full_sync` each commit is on the disk when `commit` returns (3 to 6 ms).
 """
 
+import enum
 import sqlite3
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from tickwork.core.digest import Digests
 from tickwork.core.errors import HostError
-from tickwork.journal.codec import EntryPacker
-from tickwork.journal.create import create_run_file
+from tickwork.journal.codec import Damage, EntryPacker
+from tickwork.journal.create import ForkStart, create_run_file
+from tickwork.journal.cursor import InputCursor, store_cursors
 from tickwork.journal.header import KEY_CHECK, KEY_END, End, Header, Value, check_value, encode_end
+from tickwork.journal.resume import reopen
+from tickwork.journal.retention import Policy, kept_ticks
+from tickwork.journal.snapshot_codec import WORLD_BYTES_MAX
+from tickwork.journal.snapshot_store import AgentImages, SnapshotStore
 
 # Entries between automatic commits. The runtime commits by time, much more often than this in slow runs.
 WINDOW_ENTRIES = 256
@@ -27,6 +30,25 @@ WINDOW_ENTRIES = 256
 _INSERT = "INSERT INTO entry VALUES (?, ?, ?, ?)"
 # A viewer that is reading just now gets this long before `close` leaves the side files to it.
 _CLOSE_WAIT_MS = 200
+# Pages are found by their hashes, which lie anywhere in an index: it should stay in memory.
+_CACHE_KIB = 32 * 1024
+
+
+class Durability(enum.StrEnum):
+    """What a commit survives, and when it comes.
+
+    `TICK`: every tick is committed and on the disk before `append` returns (3 to 6 ms): a power failure takes
+    nothing back. `GROUP`: commits come in groups; the death of the process takes back what was not committed,
+    a power failure also the commits since SQLite's last checkpoint, and the file stays sound. `OFF`: the same
+    for the process, but after a power failure the file may be damaged.
+    """
+
+    TICK = "tick"
+    GROUP = "group"
+    OFF = "off"
+
+
+_SYNCHRONOUS = {Durability.TICK: "FULL", Durability.GROUP: "NORMAL", Durability.OFF: "OFF"}
 
 
 class RunWriter:
@@ -34,13 +56,17 @@ class RunWriter:
 
     def __init__(self, path: Path, database: sqlite3.Connection, header: Header, window: int) -> None:
         self.path = path
+        self.header = header
         self._database = database
-        self._header = header
         self._window = window
         self._packer = EntryPacker()
-        self._digests = header.genesis()
-        self._next_tick = 0
+        self._snapshots = SnapshotStore(database)
+        self._cursors: dict[int, InputCursor] = {}
+        self._digests = header.start
+        self._next_tick = header.start_tick
         self._pending = 0
+        # Whether there is anything to commit; `_pending` counts entries only.
+        self._dirty = False
         self._failed: str | None = None
         self._closed = False
 
@@ -53,25 +79,51 @@ class RunWriter:
         *,
         force: bool = False,
         window: int = WINDOW_ENTRIES,
-        full_sync: bool = False,
+        durability: str = Durability.GROUP,
+        fork: ForkStart | None = None,
     ) -> Self:
         """Make a new run file and open it for appending; `modules` maps each hex BLAKE3 to its bytes.
 
         With `force` a file at `path` is replaced, at the moment at which the new one is valid and on disk: it
-        stays as it was if anything fails before. Raises RunFileError where the place is taken, is written by
-        a live run, or cannot hold a file; HostError where the disk fails.
+        stays as it was if anything fails before. `fork` is given exactly when the header has a parent; the
+        file then holds that snapshot from the moment at which it exists. Raises RunFileError where the place
+        is taken, is written by a live run, or cannot hold a file; HostError where the disk fails.
         """
-        if window < 1:
-            raise ValueError("the window is at least one entry")
-        real = create_run_file(path, header, modules, force=force)
+        synchronous, window = _settings(durability, window)
+        if (fork is None) != (header.parent is None):
+            raise ValueError("a fork has a parent and a snapshot to begin with; other runs have neither")
+        real = create_run_file(path, header, modules, force=force, fork=fork)
         try:
             database = sqlite3.connect(real, isolation_level=None)
             database.execute("PRAGMA journal_mode = WAL")
-            database.execute(f"PRAGMA synchronous = {'FULL' if full_sync else 'NORMAL'}")
+            database.execute(f"PRAGMA synchronous = {synchronous}")
+            database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             database.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             raise HostError(f"{path}: cannot be written ({error})") from error
         return cls(real, database, header, window)
+
+    @classmethod
+    def resume(
+        cls, path: Path, *, window: int = WINDOW_ENTRIES, durability: str = Durability.GROUP
+    ) -> "Resumed":
+        """Open a run file, finished or cut off, to append to it; the tick that follows its last is next.
+
+        Nothing is changed in it before the first commit; a file of an older format is then of this one.
+        Raises RunFileError, naming the tick where it can, if the file is being written by a live run, is
+        damaged, or cannot be written.
+        """
+        synchronous, window = _settings(durability, window)
+        found = reopen(path, synchronous)
+        try:
+            found.database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            writer = cls(found.path, found.database, found.header, window)
+        except sqlite3.Error as error:
+            found.database.close()
+            raise HostError(f"{path}: cannot be written ({error})") from error
+        writer._next_tick = found.next_tick
+        writer._digests = found.digests
+        return Resumed(writer, found.next_tick, found.digests, found.cursors)
 
     @property
     def committed(self) -> int:
@@ -81,8 +133,7 @@ class RunWriter:
     def append(self, tick: int, digests: Digests, entry: bytes, fuel: bytes) -> None:
         """Add the next tick's entry: its digests after it, its canonical bytes, and those of its fuel.
 
-        Ticks count from 0 without gaps. Raises HostError if the entry exceeds the format's size or the disk
-        fails.
+        Ticks come without gaps. Raises HostError if the entry exceeds the format's size or the disk fails.
         """
         self._check_usable()
         if tick != self._next_tick:
@@ -100,13 +151,74 @@ class RunWriter:
         self._digests = digests
         self._next_tick = tick + 1
         self._pending += 1
+        self._dirty = True
         if self._pending >= self._window:
-            self.commit()
+            self._commit()
+
+    def note_inputs(self, cursors: Mapping[int, InputCursor]) -> None:
+        """Note how far inputs have been read, to be stored by the next commit of any entries.
+
+        Call it right before the `append` of the tick that the last of those lines came to, so that lines and
+        their entry are always committed together.
+        """
+        self._cursors.update(cursors)
+
+    def append_snapshot(
+        self, tick: int, digests: Digests, world: bytes, images: AgentImages, state: bytes | None = None
+    ) -> bytes:
+        """Add the snapshot of the boundary before `tick`, which is next, and return its state digest.
+
+        Entries so far are committed first, the snapshot by the next commit; one that is there for this tick
+        is replaced. `images` gives the agents' indexes, ascending, each with its image, or with None if it is
+        as in the last snapshot that this writer added; it is drawn from one by one, so they need not be in
+        memory together. With `state` the result must be that.
+
+        Raises ValueError, with nothing added, for what is not in order; HostError if the world exceeds the
+        format's size or the disk fails.
+        """
+        self._check_usable()
+        if (tick, digests) != (self._next_tick, self._digests):
+            raise ValueError(f"a snapshot of tick {tick} was appended where tick {self._next_tick} is next")
+        if len(world) > WORLD_BYTES_MAX:
+            raise HostError(
+                f"{self.path}: the world of tick {tick} takes {len(world)} bytes, more than a snapshot can"
+                f" hold ({WORLD_BYTES_MAX}); lower limits.mailbox_bytes"
+            )
+        # A snapshot can take long, and outputs wait for their entries' commit.
+        self.commit()
+        try:
+            result = self._snapshots.append(tick, digests, world, images, state)
+        except sqlite3.Error as error:
+            raise self._failure(error) from error
+        self._dirty = True
+        return result
+
+    def retain(self, policy: Policy) -> tuple[int, ...]:
+        """Remove the snapshots that a policy does not keep, with what only they used; return their ticks.
+
+        The last snapshot stays, and a fork's first, without which it could not be replayed. What is freed in
+        the file is used again, but the file does not shrink.
+        """
+        self._check_usable()
+        try:
+            ticks = self._snapshots.ticks()
+            kept = {*kept_ticks(ticks, policy)}
+            if self.header.parent is not None:
+                kept.add(self.header.start_tick)
+            removed = tuple(tick for tick in ticks if tick not in kept)
+            if removed:
+                self._snapshots.remove(removed)
+                self._dirty = True
+        except sqlite3.Error as error:
+            raise self._failure(error) from error
+        except Damage as damage:
+            raise HostError(f"{self.path}: a snapshot was damaged during the run: {damage}") from damage
+        return removed
 
     def commit(self) -> None:
-        """Make all entries so far survive this process; raise HostError if the disk fails."""
+        """Make everything so far survive this process; raise HostError if the disk fails."""
         self._check_usable()
-        if self._pending:
+        if self._dirty:
             self._commit()
 
     def finish(self, status: str) -> None:
@@ -137,7 +249,7 @@ class RunWriter:
             return
         self._closed = True
         try:
-            if self._pending and self._failed is None:
+            if self._dirty and self._failed is None:
                 self._commit()
         finally:
             with suppress(sqlite3.Error):
@@ -159,8 +271,12 @@ class RunWriter:
 
     def _commit(self) -> None:
         try:
+            if self._cursors:
+                store_cursors(self._database, self._cursors)
             self._database.execute("COMMIT")
             self._pending = 0
+            self._dirty = False
+            self._cursors = {}
             self._database.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             raise self._failure(error) from error
@@ -176,3 +292,20 @@ class RunWriter:
             f"{self.path}: writing failed ({error}); {held} and can be read. Free some space or choose"
             " another disk, and run again"
         )
+
+
+class Resumed(NamedTuple):
+    """A run file opened again: `digests` are those before `next_tick`, `cursors` how far inputs were read."""
+
+    writer: RunWriter
+    next_tick: int
+    digests: Digests
+    cursors: dict[int, InputCursor]
+
+
+def _settings(durability: str, window: int) -> tuple[str, int]:
+    """Return SQLite's word for a durability, and the number of entries between commits."""
+    if window < 1:
+        raise ValueError("the window is at least one entry")
+    kind = Durability(durability)
+    return _SYNCHRONOUS[kind], 1 if kind is Durability.TICK else window
