@@ -221,7 +221,16 @@ def test_places_are_those_before_any_edit():
     assert inbox(apply_edits(waiting(), edits), "b") == [("a", "hello", b"new")]
 
 
-@pytest.mark.parametrize("edit", [Drop("b", topic="x"), Drop("b", sender="b"), Drop("b", "a", "bye", 0)])
+@pytest.mark.parametrize(
+    "edit",
+    [
+        Drop("b", topic="x"),
+        Drop("b", sender="b"),
+        Drop("b", "a", "bye", 0),
+        Drop("b", place=3),
+        Drop("b", place=-1),
+    ],
+)
 def test_a_drop_that_matches_nothing_is_told_what_waits(edit):
     assert refused(waiting(), Edits(drop=(Drop("b", place=0), edit))) == (
         "drop[1]: matches nothing that waits for 'b' at tick 2; there waits 0: 'hello' from 'a' (1 bytes),"

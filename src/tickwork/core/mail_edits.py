@@ -126,12 +126,15 @@ class MailEditing:
         """Return the receiver, and the places in its mailbox of all that the edit matches, at least one."""
         receiver = index_of(self._world, name, edit.to)
         waiting = self._world.mailboxes.get(receiver, ())
+        every = range(len(waiting))
+        # Many edits by place alone must not each read the whole mailbox.
+        candidates: Sequence[int] = every if edit.place is None else [edit.place]
         places = [
             place
-            for place, message in enumerate(waiting)
-            if (edit.place is None or edit.place == place)
-            and (edit.sender is None or edit.sender == message.sender)
-            and (edit.topic is None or edit.topic == message.topic)
+            for place in candidates
+            if place in every
+            and (edit.sender is None or edit.sender == waiting[place].sender)
+            and (edit.topic is None or edit.topic == waiting[place].topic)
         ]
         if not places:
             found = [
