@@ -129,6 +129,17 @@ def test_an_injected_message_comes_before_what_is_sent_from_now_on():
     assert list(world.mailboxes[1]) == sorted(world.mailboxes[1], key=inbox_order)
 
 
+@pytest.mark.parametrize("outcome", [failed(), [Stop(None, "")]])
+def test_what_is_injected_for_an_agent_that_does_not_come_up_is_listed_and_nobody_told(outcome):
+    edits = Edits(inject=(Inject("b", "x", sender="a"),), agents=(AgentEdit("b", restart=True),))
+    world = apply_edits(started(powerful("a"), powerful("b")), edits)
+    ticked = tick(world, {"b": outcome})
+    assert [(lost.agent, lost.effect, lost.to) for lost in ticked.settled.entry.undelivered] == [
+        (FORK_ORIGIN, 0, "b")
+    ]
+    assert ticked.after.mailboxes == {}
+
+
 def test_messages_of_two_forks_of_one_tick_keep_their_order():
     edits = Edits(inject=(Inject("b", "x"),))
     world = apply_edits(apply_edits(waiting(), edits), edits)

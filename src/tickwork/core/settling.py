@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from tickwork.core.edits import FORK_ORIGIN
 from tickwork.core.effects import (
     Call,
     Effect,
@@ -361,7 +362,12 @@ class Settling:
                         message.kind, message.tick, message.agent, message.effect, state.spec.id, reason
                     )
                 )
-                if message.kind == _MESSAGE and message.sender != RUNTIME_SENDER:
+                # Nobody sent what the runtime told the agent, or what a fork injected.
+                if (
+                    message.kind == _MESSAGE
+                    and message.sender != RUNTIME_SENDER
+                    and message.agent != FORK_ORIGIN
+                ):
                     letters.append(
                         (message, state.spec.id, f"agent {quoted(state.spec.id)} is {state.status}")
                     )
