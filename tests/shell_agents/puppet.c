@@ -63,7 +63,7 @@ static tw_result on_step(const tw_context *now, tw_inbox inbox) {
     if (tw_is(part, "shout")) return shout();
     if (tw_is(part, "shout and fail")) return "\x1b[31mred\x1b[0m\nfake line\r\xe2\x80\xae";
     if (tw_is(part, "fail")) return tw_error(message->body);
-    if (tw_is(part, "spawner")) tw_spawn(tw_str("worker/1"), tw_str("worker"), tw_str("sink"));
+    if (tw_is(part, "spawner") && tw_is(message->topic, "line")) tw_spawn(tw_str("worker/1"), tw_str("worker"), tw_str("sink"));
   }
   return TW_OK;
 }

@@ -12,7 +12,7 @@ from tickwork.core.errors import TickworkError
 from tickwork.core.limits import MIB
 from tickwork.guest.cache import cache_dir
 from tickwork.guest.engine import Engine
-from tickwork.guest.python_guest import located
+from tickwork.guest.python_guest import located, python_guest
 from tickwork.guest.python_pin import GUEST
 
 Level = Literal["ok", "missing", "failed"]
@@ -66,6 +66,7 @@ def _python_guest() -> _Result:
     place = located()
     if place is None:
         return "ok", f"{GUEST[:12]}, will be built when the first Python agent runs (about 20 s)"
+    python_guest()
     return "ok", f"{GUEST[:12]} in {place}"
 
 
