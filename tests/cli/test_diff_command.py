@@ -24,7 +24,7 @@ def test_identical_runs_exit_with_0(base, tmp_path):
     done = tickwork("diff", base, recorded(tmp_path / "again"))
     assert (done.code, done.err) == (0, "")
     assert done.out.splitlines()[0] == "identical: 6 common ticks"
-    assert ", ticks 0 to 5, digest " in done.out
+    assert ", ticks 0 to 5 (closed), digest " in done.out
 
 
 def test_a_difference_exits_with_1_and_is_shown_side_by_side(base, tmp_path):

@@ -119,7 +119,7 @@ def _side(side: Side, *, compared: bool) -> str:
         return text
     if side.first_tick is None:
         return f"{text}, no ticks"
-    ticks = f"ticks {side.first_tick} to {side.last_tick}"
+    ticks = f"ticks {side.first_tick} to {side.last_tick} ({shortened(side.status)})"
     return f"{text}, {ticks}, digest {side.digest[:_HASH_CHARS]}, exact {side.exact[:_HASH_CHARS]}"
 
 

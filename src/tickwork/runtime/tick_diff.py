@@ -12,7 +12,6 @@ from typing import Generic, TypeVar
 from tickwork.core.effects import Effect, Spawn
 from tickwork.core.entry import Entry, Fuel, TurnEntry, encode
 from tickwork.core.messages import MessageClass
-from tickwork.core.names import INPUT_SENDER_PREFIX
 from tickwork.core.refusals import target
 from tickwork.core.spec import RunSpec
 
@@ -171,13 +170,9 @@ def named(entry: Entry, fuel: Fuel, names: Names, only: str | None) -> NamedTick
     return NamedTick(
         entry.tick,
         turns,
-        tuple(item for item in arrivals if only is None or only in _concerned(item, names)),
+        tuple(item for item in arrivals if only is None or only in names.receivers.get(item.name, ())),
         tuple(item for item in late if only is None or only in (item.to, item.origin)),
     )
-
-
-def _concerned(arrival: Arrival, names: Names) -> tuple[str, ...]:
-    return (f"{INPUT_SENDER_PREFIX}{arrival.name}", *names.receivers.get(arrival.name, ()))
 
 
 def _class_name(kind: int) -> str:
