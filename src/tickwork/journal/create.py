@@ -16,6 +16,8 @@ from pathlib import Path
 from tickwork.core.digest import content_hash
 from tickwork.core.errors import HostError, RunFileError
 from tickwork.core.image import AgentImage
+from tickwork.core.messages import Arrivals
+from tickwork.journal.arrivals import store_arrivals
 from tickwork.journal.codec import pack_module
 from tickwork.journal.cursor import InputCursor, store_cursors
 from tickwork.journal.header import KEY_CHECK, Header, check_value, header_rows
@@ -32,6 +34,9 @@ class ForkStart:
     world: bytes
     images: Iterable[tuple[int, AgentImage]]
     cursors: Mapping[int, InputCursor] = field(default_factory=dict)
+    # The parent's own inputs from here to its end, which is the tick `arrivals_end`.
+    arrivals: Iterable[tuple[int, Arrivals]] = ()
+    arrivals_end: int = 0
 
 
 def create_run_file(
@@ -149,6 +154,7 @@ def _write_draft(
             store = SnapshotStore(database)
             store.append(header.start_tick, header.start, fork.world, fork.images)
             store_cursors(database, fork.cursors)
+            store_arrivals(database, fork.arrivals_end, fork.arrivals)
         database.execute("COMMIT")
 
 

@@ -38,6 +38,7 @@ class Header(msgspec.Struct, frozen=True):
     those bytes. `engine` is a name and a version (`wasmtime 50.0.1`), `engine_config` the hex hash of its
     settings, `isa` and `os` are as the platform names them. `start_tick` is the first tick in the file and
     `start` are the digests before it; only a fork, which has a `parent`, begins elsewhere than at genesis.
+    `launch` is how the run was started, in the runtime's own bytes; no digest depends on it.
     """
 
     format: int
@@ -52,6 +53,7 @@ class Header(msgspec.Struct, frozen=True):
     start: Digests
     start_tick: int = 0
     parent: Parent | None = None
+    launch: bytes = b""
 
     def genesis(self) -> Digests:
         """Return the digests before tick 0 of a run of this specification that is no fork."""
@@ -75,7 +77,7 @@ _encode_parent = msgspec.msgpack.Encoder().encode
 _decode_parent = msgspec.msgpack.Decoder(Parent).decode
 
 
-def header_of(
+def header_of(  # noqa: PLR0913 - a header has as many parts
     spec: RunSpec,
     *,
     tickwork: str,
@@ -84,6 +86,7 @@ def header_of(
     isa: str,
     os: str,
     parent: Parent | None = None,
+    launch: bytes = b"",
 ) -> Header:
     """Return the header of a new run of `spec`, in this version's format and ABI.
 
@@ -104,6 +107,7 @@ def header_of(
         start=first if parent is None else parent.start(),
         start_tick=0 if parent is None else parent.tick,
         parent=parent,
+        launch=launch,
     )
 
 
@@ -124,7 +128,7 @@ def header_from(rows: dict[str, Value]) -> Header:
         # Before there were forks, every run began at the beginning.
         spec = rows.get("spec")
         first = genesis(spec if isinstance(spec, bytes) else b"")
-        fields |= {"start_tick": 0, "start": first, "parent": None}
+        fields |= {"start_tick": 0, "start": first, "parent": None, "launch": b""}
     else:
         fields["start"] = _start(rows.get("start"))
         fields["parent"] = _parent(rows.get("parent"))

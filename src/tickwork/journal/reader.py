@@ -16,6 +16,7 @@ from tickwork.core.digest import DIGEST_BYTES, Digests, content_hash
 from tickwork.core.entry import Entry, Fuel
 from tickwork.core.errors import RunFileError
 from tickwork.core.spec import RunSpec
+from tickwork.journal.arrivals import ScheduledArrivals, load_arrivals
 from tickwork.journal.codec import Damage, decode, unpack_entry, unpack_module
 from tickwork.journal.connect import DAMAGE_ERRORS, connect, one_state, reading
 from tickwork.journal.cursor import InputCursor, load_cursors
@@ -146,6 +147,13 @@ class RunReader:
             return {}
         with reading(self.path):
             return load_cursors(self.path, self._database, len(self.spec.inputs))
+
+    def scheduled_arrivals(self, first: int) -> ScheduledArrivals:
+        """Return what is known beforehand to arrive from tick `first` on; raise RunFileError."""
+        if self.header.parent is None:
+            return ScheduledArrivals()
+        with reading(self.path):
+            return load_arrivals(self.path, self._database, first, len(self.spec.inputs))
 
     def snapshots(self) -> list[SnapshotInfo]:
         """Return a line for each snapshot, in order of ticks; raise RunFileError if they cannot be listed."""

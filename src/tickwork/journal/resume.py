@@ -158,7 +158,12 @@ def _begin_wal(path: Path, database: sqlite3.Connection, synchronous: str) -> No
     mark = _mark(database)
     database.execute("ROLLBACK")
     database.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-    database.execute("PRAGMA journal_mode = WAL")
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
+        raise RunFileError(f"{path}: somebody is reading it and does not let go; try again") from error
     database.execute(f"PRAGMA synchronous = {synchronous}")
     database.execute("BEGIN IMMEDIATE")
     if _mark(database) != mark:

@@ -13,6 +13,7 @@ import msgspec
 
 from tickwork.core.errors import HostError, InputError
 from tickwork.core.messages import Input
+from tickwork.journal.cursor import InputCursor
 from tickwork.runtime.places import STREAM
 
 # How often a wait for a silent stream is broken off to ask whether to go on waiting.
@@ -96,9 +97,11 @@ class LineInput:
         line_bytes_max: int,
         report: Callable[[BadLine], None],
         waiting: Callable[[], None],
+        cursor: InputCursor | None = None,
     ) -> None:
         """Open the file; raise `InputError` if that cannot be done.
 
+        With `cursor` a file is read on from there; a stream goes on with what comes, its lines counted on.
         `waiting` is called when the next line has not come yet, and every `WAIT_MS` until it has; it may
         raise to end the wait.
         """
@@ -107,11 +110,31 @@ class LineInput:
         self._source = source
         self._line_bytes_max = line_bytes_max
         self._report = report
-        self._number = 0
+        self._number = 0 if cursor is None else cursor.line
+        self._offset = 0 if cursor is None else cursor.offset
         self._file = os.fdopen(self._stdin() if path == STREAM else self._opened(Path(path)), "rb")
         # A regular file never keeps its reader waiting.
         is_regular = stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
         self._readline = self._file.readline if is_regular else _Stream(self._file.fileno(), waiting).readline
+        if cursor is not None and is_regular:
+            self._read_on(cursor)
+
+    def _read_on(self, cursor: InputCursor) -> None:
+        size = os.fstat(self._file.fileno()).st_size
+        if size < cursor.offset:
+            self._file.close()
+            raise InputError(
+                f"input {self.name!r}: the run has read {cursor.offset} bytes of the file, which has only "
+                f"{size}; give the file that it was with --input {self.name}=PATH"
+            )
+        self._file.seek(cursor.offset)
+        # What met the end keeps it, unless there is more by now.
+        self.exhausted = cursor.exhausted and size == cursor.offset
+
+    @property
+    def cursor(self) -> InputCursor:
+        """How far the input has been read."""
+        return InputCursor(self._offset, self._number, self.exhausted)
 
     def _stdin(self) -> int:
         try:
@@ -174,9 +197,11 @@ class LineInput:
 
     def _read(self, size: int) -> bytes:
         try:
-            return self._readline(size)
+            line = self._readline(size)
         except OSError as error:
             raise HostError(f"input {self.name!r} cannot be read: {error.strerror}") from None
+        self._offset += len(line)
+        return line
 
     def close(self) -> None:
         """Close the file."""

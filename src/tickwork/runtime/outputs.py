@@ -4,15 +4,17 @@ import base64
 import os
 import stat
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 import msgspec
 
+from tickwork.core.effects import Output
 from tickwork.core.errors import HostError, InputError
 from tickwork.core.settling import Performed
 from tickwork.runtime.places import STREAM
+from tickwork.runtime.reconcile import Reconciliation
 
 
 def json_line(body: bytes) -> bytes:
@@ -71,6 +73,30 @@ class Outputs:
         except BaseException:
             self.abandon()
             raise
+
+    @classmethod
+    def continued(cls, paths: Mapping[str, str], recorded: Iterable[Output]) -> Self:
+        """Open the outputs of a run that goes on; each file is brought in line with what was `recorded`.
+
+        Streams and devices cannot be read back: they get only what comes from now on. Raises `InputError`.
+        """
+        outputs = cls({name: path for name, path in paths.items() if not _is_file(path)}, force=False)
+        try:
+            files: dict[str, Reconciliation] = {}
+            for name, path in paths.items():
+                if _is_file(path):
+                    files[name] = Reconciliation(name, Path(path))
+                    outputs._files[name] = outputs._owned[name] = files[name].file
+            if files:
+                for effect in recorded:
+                    if effect.name in files:
+                        files[effect.name].line(json_line(effect.body) + b"\n")
+            for file in files.values():
+                file.finish()
+        except BaseException:
+            outputs.close()
+            raise
+        return outputs
 
     def _stdout(self, name: str) -> BinaryIO:
         if sys.stdout is None:
@@ -164,6 +190,14 @@ class Outputs:
         self._owned.clear()
         if failure is not None:
             raise failure
+
+
+def _is_file(path: str) -> bool:
+    """Return whether an output's path is that of a regular file, or of none yet."""
+    if path == STREAM:
+        return False
+    place = Path(path)
+    return place.is_file() or not place.exists()
 
 
 def _unwritable(name: str, error: OSError) -> HostError:

@@ -7,6 +7,8 @@ import msgspec
 
 from tickwork.core.errors import InputError
 from tickwork.core.spec import RunSpec
+from tickwork.journal.writer import Durability
+from tickwork.runtime.schedule import SnapshotSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +17,8 @@ class Project:
 
     An input without a path takes only what is posted to it. `ticks` and `until_idle` are when `run_to_end`
     ends; `stop_at_bad_input` makes the first bad line end the run instead of being reported.
+    `durability` says what a committed tick survives, `snapshots` when and how long they are kept; neither has
+    any influence on the run.
     """
 
     spec: RunSpec
@@ -24,6 +28,8 @@ class Project:
     ticks: int | None = None
     until_idle: bool = True
     stop_at_bad_input: bool = False
+    durability: Durability = Durability.GROUP
+    snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)
 
     def with_seed(self, seed: int) -> "Project":
         """Return the project with another seed."""

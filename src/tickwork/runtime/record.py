@@ -3,7 +3,6 @@
 import contextlib
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -12,24 +11,31 @@ from typing import Self
 import msgspec
 
 from tickwork.core.digest import Digests
-from tickwork.core.errors import InputError, TickworkError
+from tickwork.core.errors import InputError, RunFileError, TickworkError
 from tickwork.core.messages import Arrivals, Input
-from tickwork.core.refusals import DENIED
 from tickwork.core.spec import RunSpec
 from tickwork.core.step import Settled
-from tickwork.core.world import Status, World, genesis_world
+from tickwork.core.world import World, genesis_world
 from tickwork.guest.engine import Engine
 from tickwork.guest.program import Program
-from tickwork.journal.header import Header, header_of
+from tickwork.journal.arrivals import ScheduledArrivals
+from tickwork.journal.cursor import InputCursor
+from tickwork.journal.header import Header, Parent, header_of
+from tickwork.journal.reader import RunReader
 from tickwork.journal.writer import RunWriter
 from tickwork.pool.inline import InlinePool
 from tickwork.runtime.clock import monotonic_s
 from tickwork.runtime.inputs import BadLine, LineInput, line_fault, take_all
+from tickwork.runtime.launch import launch_of
 from tickwork.runtime.loop import Loop
 from tickwork.runtime.outputs import Outputs
 from tickwork.runtime.places import check_places
 from tickwork.runtime.programs import open_programs
 from tickwork.runtime.project import Project
+from tickwork.runtime.reconcile import recorded_outputs
+from tickwork.runtime.rerun import Rerun
+from tickwork.runtime.snapshots import Snapshots
+from tickwork.runtime.tally import Tally
 
 # How long a finished tick may wait for its commit. Its outputs wait as long.
 COMMIT_WINDOW_S = 0.05
@@ -41,39 +47,7 @@ STATUS_CLOSED = "closed"
 STATUS_FAILED = "failed"
 
 
-@dataclass(slots=True)
-class Tally:
-    """What a run has come to so far. `messages` counts deliveries: what agents found in their inboxes."""
-
-    ticks: int = 0
-    turns: int = 0
-    messages: int = 0
-    denied: int = 0
-    rejected: int = 0
-    undelivered: int = 0
-    failed: list[str] = field(default_factory=list)
-    bad_lines: int = 0
-    wall_s: float = 0.0
-
-    def count(self, settled: Settled, messages: int) -> None:
-        """Add one tick."""
-        self.ticks += 1
-        self.turns += len(settled.entry.turns)
-        self.messages += messages
-        self.undelivered += len(settled.entry.undelivered)
-        for turn in settled.entry.turns:
-            for refusal in turn.refusals:
-                if refusal.verdict == DENIED:
-                    self.denied += 1
-                else:
-                    self.rejected += 1
-        for agent in settled.ended:
-            state = settled.world.agents[agent]
-            if state.status is Status.FAILED:
-                self.failed.append(state.spec.id)
-
-
-def header_for(spec: RunSpec, engine: Engine) -> Header:
+def header_for(spec: RunSpec, engine: Engine, *, launch: bytes = b"", parent: Parent | None = None) -> Header:
     """Return the run file's header: what runs, and what its exactness rests on."""
     return header_of(
         spec,
@@ -82,6 +56,8 @@ def header_for(spec: RunSpec, engine: Engine) -> Header:
         engine_config=engine.config_hash,
         isa=platform.machine(),
         os=platform.system(),
+        launch=launch,
+        parent=parent,
     )
 
 
@@ -111,45 +87,92 @@ class Run:
         """
         check_places(project, path)
         engine = Engine() if programs is None else next(iter(programs.values())).engine
+        if programs is None:
+            programs = open_programs(engine, project.spec, project.modules)
+        header = header_for(project.spec, engine, launch=launch_of(project))
+        self._prepare(project, path, report)
+        with contextlib.ExitStack() as undo:
+            self._open_inputs(undo, {})
+            outputs = Outputs(project.outputs, force=force)
+            undo.callback(outputs.abandon)
+            writer = RunWriter.create(
+                path, header, project.modules, force=force, durability=project.durability
+            )
+            undo.callback(writer.close)
+            outputs.begin()
+            undo.pop_all()
+        pool = InlinePool(programs)
+        self._start(writer, outputs, pool, Loop(genesis_world(project.spec), pool, header.start))
+
+    @classmethod
+    def going_on(
+        cls,
+        project: Project,
+        reader: RunReader,
+        rerun: Rerun,
+        report: Callable[[BadLine], None] | None = None,
+    ) -> Self:
+        """Go on with a run file, from the end of its record, to which `rerun` has come. See `resume`."""
+        run = cls.__new__(cls)
+        run._go_on(project, reader, rerun, report)  # noqa: SLF001 - the other way to make one
+        return run
+
+    def _go_on(
+        self,
+        project: Project,
+        reader: RunReader,
+        rerun: Rerun,
+        report: Callable[[BadLine], None] | None,
+    ) -> None:
+        path = reader.path
+        check_places(project, path)
+        self._prepare(project, path, report)
+        with contextlib.ExitStack() as undo:
+            resumed = RunWriter.resume(path, durability=project.durability)
+            undo.callback(resumed.writer.close)
+            if (resumed.next_tick, resumed.digests) != (rerun.world.tick, rerun.loop.digests):
+                raise RunFileError(f"{path}: was changed by another process just now; try again")
+            self._open_inputs(undo, resumed.cursors)
+            self._scheduled = reader.scheduled_arrivals(rerun.world.tick)
+            outputs = Outputs.continued(project.outputs, recorded_outputs(reader))
+            undo.pop_all()
+        self._start(resumed.writer, outputs, rerun.pool, rerun.loop)
+
+    def _prepare(self, project: Project, path: Path, report: Callable[[BadLine], None] | None) -> None:
         self.project = project
         self.path = path
         self.tally = Tally()
         self.status = STATUS_CLOSED
         self._report = report
         self._stop: Callable[[], bool] = lambda: False
+        self._inputs: dict[int, LineInput] = {}
         self._posted: list[Input] = []
+        self._scheduled = ScheduledArrivals()
         self._finished = False
-        if programs is None:
-            programs = open_programs(engine, project.spec, project.modules)
-        header = header_for(project.spec, engine)
-        self.id = header.run
-        with contextlib.ExitStack() as undo:
-            self._inputs = self._open_inputs(undo)
-            self._outputs = Outputs(project.outputs, force=force)
-            undo.callback(self._outputs.abandon)
-            self._writer = RunWriter.create(path, header, project.modules, force=force)
-            undo.callback(self._writer.close)
-            self._outputs.begin()
-            undo.pop_all()
-        self._pool = InlinePool(programs)
-        self._loop = Loop(genesis_world(project.spec), self._pool, header.genesis())
-        self._started_s = self._committed_s = monotonic_s()
 
-    def _open_inputs(self, undo: contextlib.ExitStack) -> dict[int, LineInput]:
-        """Return the inputs that have a path, by their place in the specification."""
-        inputs: dict[int, LineInput] = {}
+    def _start(self, writer: RunWriter, outputs: Outputs, pool: InlinePool, loop: Loop) -> None:
+        self.id = writer.header.run
+        self._writer = writer
+        self._outputs = outputs
+        self._pool = pool
+        self._loop = loop
+        self._started_s = self._committed_s = monotonic_s()
+        self._snapshots = Snapshots(self.project.snapshots, writer, pool, self._started_s)
+
+    def _open_inputs(self, undo: contextlib.ExitStack, cursors: Mapping[int, InputCursor]) -> None:
+        """Open the inputs that have a path, by their place in the specification."""
         for source, item in enumerate(self.project.spec.inputs):
             if item.name in self.project.inputs:
-                inputs[source] = LineInput(
+                self._inputs[source] = LineInput(
                     item.name,
                     source,
                     self.project.inputs[item.name],
                     line_bytes_max=self.project.spec.limits.input_line_bytes,
                     report=self._bad_line,
                     waiting=self._while_waiting,
+                    cursor=cursors.get(source),
                 )
-                undo.callback(inputs[source].close)
-        return inputs
+                undo.callback(self._inputs[source].close)
 
     def _bad_line(self, bad: BadLine) -> None:
         self.tally.bad_lines += 1
@@ -171,7 +194,11 @@ class Run:
     @property
     def inputs_exhausted(self) -> bool:
         """Whether nothing more will come from outside unless it is posted."""
-        return not self._posted and all(source.exhausted for source in self._inputs.values())
+        return (
+            not self._posted
+            and self.world.tick >= self._scheduled.end
+            and all(source.exhausted for source in self._inputs.values())
+        )
 
     def post(self, name: str, value: object) -> None:
         """Give the input `name` one more line for the next tick: bytes or text of JSON, or a value.
@@ -214,7 +241,7 @@ class Run:
         project.check_ends()
         self._stop = stop
         while True:
-            if project.ticks is not None and self.tally.ticks >= project.ticks:
+            if project.ticks is not None and self.world.tick >= project.ticks:
                 self.status = STATUS_TICKS
             elif project.until_idle and self.inputs_exhausted and self.world.idle:
                 self.status = STATUS_IDLE
@@ -238,11 +265,14 @@ class Run:
     def _tick(self) -> Settled:
         ticked = self._loop.tick(self._arrivals())
         tick = ticked.settled.entry.tick
+        if self._inputs:
+            self._writer.note_inputs({source: item.cursor for source, item in self._inputs.items()})
         self._writer.append(tick, ticked.digests, ticked.entry, ticked.fuel)
         self._outputs.hold(ticked.settled.performed)
         self.tally.count(ticked.settled, ticked.messages)
         now_s = monotonic_s()
         self.tally.wall_s = now_s - self._started_s
+        self._snapshots.after(ticked.settled, self._loop.digests, now_s)
         if now_s - self._committed_s >= COMMIT_WINDOW_S:
             self._commit(now_s)
         elif self._writer.committed > tick:
@@ -250,10 +280,14 @@ class Run:
         return ticked.settled
 
     def _arrivals(self) -> Arrivals:
+        tick = self.world.tick
         # Agents are only set up in tick 0: a line given to them then would find nobody.
-        if self.world.tick == 0:
+        if tick == 0:
             return Arrivals()
-        lines = take_all(self._inputs, [item.rate for item in self.project.spec.inputs])
+        if tick < self._scheduled.end:
+            lines = self._scheduled.at(tick).inputs
+        else:
+            lines = take_all(self._inputs, [item.rate for item in self.project.spec.inputs])
         posted, self._posted = self._posted, []
         return Arrivals((*lines, *posted))
 

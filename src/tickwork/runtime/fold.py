@@ -1,0 +1,85 @@
+"""A run retold from its record: the recorded outcomes folded through the same pure core, no agent run.
+
+This gives every inbox and every agent's standing at every tick, although the file holds neither.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tickwork.core.checkpoint import decode_world
+from tickwork.core.digest import Digests
+from tickwork.core.entry import Entry, encode
+from tickwork.core.errors import RunFileError
+from tickwork.core.outcomes import Outcome
+from tickwork.core.spec import RunSpec
+from tickwork.core.step import Plan, Settled, plan, settle
+from tickwork.core.world import World, genesis_world
+from tickwork.journal.reader import RunReader, StoredEntry
+
+
+@dataclass(frozen=True, slots=True)
+class FoldedTick:
+    """One recorded tick with the worlds on both sides of it."""
+
+    before: World
+    planned: Plan
+    settled: Settled
+    stored: StoredEntry
+
+
+def broken(tick: int) -> RunFileError:
+    """Return the error for an entry that does not follow from those before it."""
+    return RunFileError(
+        f"the entry of tick {tick} does not follow from those before it; `tickwork replay` finds the change"
+    )
+
+
+def fits(spec: RunSpec, world: World, entry: Entry) -> bool:
+    """Return whether an entry can be the world's next: of its tick, with inputs that the run declares."""
+    sources = len(spec.inputs)
+    return entry.tick == world.tick and all(0 <= item.source < sources for item in entry.arrivals.inputs)
+
+
+def begin(reader: RunReader, tick: int) -> tuple[World, Digests]:
+    """Return the last world not after `tick` that the file holds, and the chain there.
+
+    That is a snapshot's, or the run's first. A damaged snapshot is passed over: an earlier one only costs
+    time. `RunFileError` if a fork's own beginning is damaged.
+    """
+    for snapshot in reader.usable_snapshots(last=tick, agents=()):
+        try:
+            world = decode_world(snapshot.world, reader.spec)
+        except ValueError:
+            continue
+        if world.tick == snapshot.tick:
+            return world, snapshot.digests
+    if reader.header.start_tick:
+        raise RunFileError(f"{reader.path}: the snapshot that this fork begins with is damaged")
+    return genesis_world(reader.spec), reader.header.genesis()
+
+
+def fold(reader: RunReader, world: World | None = None) -> Iterator[FoldedTick]:
+    """Yield every recorded tick from `world` (the run's first) on.
+
+    Raises `RunFileError` at the first that does not follow from those before it.
+    """
+    if world is None:
+        world, _ = begin(reader, reader.header.start_tick)
+    for stored in reader.entries(world.tick):
+        entry, fuel = stored.decode()
+        if not fits(reader.spec, world, entry):
+            raise broken(stored.tick)
+        planned = plan(world, entry.arrivals)
+        if [turn.agent for turn in planned.turns] != [turn.agent for turn in entry.turns]:
+            raise broken(stored.tick)
+        if len(fuel.used) != len(entry.turns):
+            raise broken(stored.tick)
+        outcomes = [
+            Outcome(turn.kind, turn.effects, used, turn.detail)
+            for turn, used in zip(entry.turns, fuel.used, strict=True)
+        ]
+        settled = settle(world, planned, outcomes)
+        if encode(settled.entry) != stored.entry:
+            raise broken(stored.tick)
+        yield FoldedTick(world, planned, settled, stored)
+        world = settled.world

@@ -1,0 +1,177 @@
+"""Running a record again, from its beginning or from a snapshot, every tick held against what it recorded.
+
+Replay does this to the end; resume and fork do it to get to where they go on from.
+"""
+
+from collections.abc import Callable
+
+from tickwork.core.checkpoint import decode_world, encode_world, state_digest
+from tickwork.core.digest import Digests
+from tickwork.core.entry import Entry
+from tickwork.core.errors import ModuleError, RunFileError
+from tickwork.core.limits import Limits, RunLimits
+from tickwork.core.step import Plan, plan
+from tickwork.core.world import Status, World, genesis_world
+from tickwork.guest.engine import Engine
+from tickwork.guest.program import Program
+from tickwork.journal.reader import RunReader, StoredEntry
+from tickwork.journal.snapshots import Snapshot
+from tickwork.journal.verify import chain_fault
+from tickwork.manifest.bounds import limits_fault
+from tickwork.pool.inline import InlinePool
+from tickwork.runtime.comparison import Comparison, Divergence, first_due
+from tickwork.runtime.loop import Loop
+from tickwork.runtime.programs import agents_by_module
+
+
+def check_spec(reader: RunReader) -> None:
+    """Refuse a specification that no manifest could have given: it would let a file use up the host."""
+    spec = reader.spec
+    known = {agent.id for agent in spec.agents}
+    for source in spec.inputs:
+        if not source.to or not known.issuperset(source.to):
+            raise RunFileError(f"{reader.path}: the readers of input {source.name!r} do not exist")
+    stated: list[Limits | RunLimits] = [spec.limits]
+    stated += [agent.limits for agent in (*spec.agents, *spec.kinds)]
+    for limits in stated:
+        fault = limits_fault(limits)
+        if fault is not None:
+            raise RunFileError(f"{reader.path}: {fault}")
+
+
+def running(world: World) -> list[int]:
+    """Return the indexes of the agents that have a state of their own: set up, and not ended."""
+    return [index for index, agent in enumerate(world.agents) if agent.status is Status.RUNNING]
+
+
+class Rerun:
+    """A recorded run being run again. `close` it, unless its pool is handed on.
+
+    It begins at the file's own beginning or, with `from_tick`, at the last sound snapshot that is not after
+    it. `warn` is told of snapshots that had to be passed over.
+    """
+
+    def __init__(
+        self,
+        reader: RunReader,
+        *,
+        from_tick: int | None = None,
+        warn: Callable[[str], None] | None = None,
+    ) -> None:
+        check_spec(reader)
+        self.reader = reader
+        self.engine = Engine()
+        header = reader.header
+        self.same_engine = (header.engine, header.engine_config) == (
+            self.engine.version,
+            self.engine.config_hash,
+        )
+        self._broken: dict[str, str] = {}
+        self.programs = self._open_programs()
+        self.pool = InlinePool(self.programs)
+        self.turns = 0
+        self._comparison = Comparison(reader.spec, same_engine=self.same_engine)
+        world, digests = self._begin(header.start_tick if from_tick is None else from_tick, warn)
+        self.loop = Loop(world, self.pool, digests)
+        self._snapshots = {info.tick for info in reader.snapshots()}
+
+    def _open_programs(self) -> dict[str, Program]:
+        """Return the programs of the modules that are sound; keep the others' faults for their first turn."""
+        programs: dict[str, Program] = {}
+        for name in agents_by_module(self.reader.spec):
+            try:
+                programs[name] = Program(self.engine, self.reader.module(name))
+            except (RunFileError, ModuleError) as error:
+                self._broken[name] = str(error)
+        return programs
+
+    def _begin(self, tick: int, warn: Callable[[str], None] | None) -> tuple[World, Digests]:
+        reader = self.reader
+        for snapshot in reader.usable_snapshots(last=tick, report=warn):
+            try:
+                world = _world_of(snapshot, reader)
+            except ValueError as error:
+                if warn is not None:
+                    warn(f"{reader.path}: the snapshot of tick {snapshot.tick} is passed over: {error}")
+                continue
+            self.pool.restore(snapshot.images)
+            return world, snapshot.digests
+        if reader.header.start_tick:
+            raise RunFileError(f"{reader.path}: the snapshot that this fork begins with is damaged")
+        return genesis_world(reader.spec), reader.header.genesis()
+
+    @property
+    def world(self) -> World:
+        """The world before the next tick."""
+        return self.loop.world
+
+    def tick(self, stored: StoredEntry) -> Divergence | None:
+        """Run the next tick on its recorded arrivals; return how it differs from the record, or None."""
+        world = self.world
+        if stored.damage is not None:
+            return Divergence(stored.tick, first_due(world), f"the entry cannot be used: {stored.damage}")
+        fault = chain_fault(self.loop.digests, stored) if self.same_engine else None
+        try:
+            recorded = stored.decode()
+        except RunFileError as error:
+            return Divergence(stored.tick, first_due(world), str(error))
+        unfit = self._unfit(world, recorded[0])
+        if unfit is not None:
+            return unfit
+        ticked = self.loop.tick(recorded[0].arrivals)
+        self.turns += len(recorded[0].turns)
+        divergence = self._comparison.divergence(world, recorded, stored, ticked, fault)
+        return divergence or self._snapshot_divergence()
+
+    def _unfit(self, world: World, recorded: Entry) -> Divergence | None:
+        """Return why the tick cannot be run: its arrivals name no input, or its modules are unsound."""
+        sources = len(self.reader.spec.inputs)
+        if recorded.tick != world.tick or any(
+            item.source not in range(sources) for item in recorded.arrivals.inputs
+        ):
+            return Divergence(world.tick, None, "the entry does not belong to this run")
+        if not self._broken:
+            return None
+        planned: Plan = plan(world, recorded.arrivals)
+        for turn in planned.turns:
+            spec = world.agents[turn.agent].spec
+            if spec.module in self._broken:
+                return Divergence(world.tick, spec.id, f"its module is unsound: {self._broken[spec.module]}")
+        return None
+
+    def _snapshot_divergence(self) -> Divergence | None:
+        """Hold the agents' memories against the snapshot of the boundary just reached, if there is one."""
+        world = self.world
+        if world.tick not in self._snapshots or not self.same_engine:
+            return None
+        try:
+            stored = self.reader.snapshot(world.tick, ())
+        except RunFileError as error:
+            return Divergence(world.tick, None, str(error))
+        images = tuple((agent, self.pool.image(world, agent).digest()) for agent in running(world))
+        encoded = encode_world(world)
+        if state_digest(self.loop.digests, encoded, images) == stored.state:
+            return None
+        if encoded != stored.world:
+            return Divergence(world.tick, first_due(world), "the snapshot before this tick has another world")
+        for agent, image in images:
+            name = world.agents[agent].spec.id
+            try:
+                there = self.reader.snapshot(world.tick, (agent,)).images[agent].digest()
+            except RunFileError as error:
+                return Divergence(world.tick, name, str(error))
+            if there != image:
+                return Divergence(world.tick, name, "its memory is not that of the snapshot before this tick")
+        return Divergence(world.tick, None, "the snapshot before this tick has another state")
+
+    def close(self) -> None:
+        """Free the agents."""
+        self.pool.close()
+
+
+def _world_of(snapshot: Snapshot, reader: RunReader) -> World:
+    """Return a snapshot's world; `ValueError` if it is none, or has other agents than images."""
+    world = decode_world(snapshot.world, reader.spec)
+    if world.tick != snapshot.tick or tuple(running(world)) != snapshot.agents:
+        raise ValueError("its world and its agents do not belong together")
+    return world

@@ -1,0 +1,56 @@
+"""Going on with a run file: one that was cut off, or one that has ended."""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tickwork.core.errors import RunFileError
+from tickwork.journal.reader import RunReader
+from tickwork.runtime.inputs import BadLine
+from tickwork.runtime.launch import project_of
+from tickwork.runtime.record import Run
+from tickwork.runtime.rerun import Rerun
+
+
+def resume(
+    path: Path,
+    *,
+    ticks: int | None = None,
+    until: str | None = None,
+    inputs: Mapping[str, str] | None = None,
+    outputs: Mapping[str, str] | None = None,
+    report: Callable[[BadLine], None] | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> Run:
+    """Return a run that goes on where the file ends, as though it had never been interrupted.
+
+    The agents are restored from the last sound snapshot and run again from there, each tick held against its
+    record; inputs are read on from where they were, and the outputs' files brought in line with the record.
+    `ticks` more ticks, `until`, `inputs` and `outputs` replace what the run was started with. Raises
+    `RunFileError` for a file that is damaged, does not replay, or is being written; nothing is changed then.
+    """
+    with contextlib.ExitStack() as undo:
+        reader = undo.enter_context(RunReader.open(path))
+        project = project_of(reader.spec, reader.header.launch)
+        project = project.with_paths(inputs=inputs or {}, outputs=outputs or {})
+        last = reader.last_tick
+        end = reader.header.start_tick if last is None else last + 1
+        if ticks is not None:
+            project = project.ending(ticks=end + ticks, until=until)
+        elif until is not None:
+            project = project.ending(ticks=None, until=until)
+        rerun = Rerun(reader, from_tick=end, warn=warn)
+        undo.callback(rerun.close)
+        if not rerun.same_engine:
+            raise RunFileError(
+                f"{path}: was recorded on {reader.header.engine} in another configuration; only the same "
+                "engine can go on with it"
+            )
+        for stored in reader.entries(rerun.world.tick):
+            divergence = rerun.tick(stored)
+            if divergence is not None:
+                raise RunFileError(f"{path}: does not replay, so it cannot be gone on with: {divergence}")
+        run = Run.going_on(project, reader, rerun, report=report)
+        undo.pop_all()
+        reader.close()
+        return run

@@ -1,0 +1,272 @@
+"""Looking at a run at any tick: the world, and one agent's state.
+
+The world comes from the nearest snapshot before and the record from there on. An agent is run again alone,
+from its own last image, on the inboxes that the record gives it; every turn is held against its record.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from tickwork.core.digest import Digests
+from tickwork.core.effects import Output
+from tickwork.core.errors import HostError, InputError, RunFileError
+from tickwork.core.image import PAGE_BYTES, AgentImage
+from tickwork.core.limits import MIB
+from tickwork.core.messages import Message, MessageClass
+from tickwork.core.names import RUNTIME_SENDER
+from tickwork.core.outcomes import Outcome, OutcomeKind
+from tickwork.core.spec import RunSpec
+from tickwork.core.step import Plan, Turn
+from tickwork.core.timers import PendingTimer
+from tickwork.core.world import AgentState, Status, World
+from tickwork.guest.engine import Engine
+from tickwork.guest.image import Base
+from tickwork.guest.instance import Instance
+from tickwork.guest.program import Program
+from tickwork.journal.reader import RunReader
+from tickwork.pool.inline import InlinePool
+from tickwork.runtime.fold import FoldedTick, begin, fold
+
+# The question that the Python guest's shell answers; only the runtime's own name may send it.
+STATE_TOPIC = "tickwork.state"
+_STATE_FUEL = 10_000_000_000
+_STATE_BYTES_MAX = 64 * MIB
+
+
+class Recording:
+    """A run file, open for looking. Nothing in it changes; use it in a `with` block."""
+
+    def __init__(self, reader: RunReader) -> None:
+        self.reader = reader
+        self.spec: RunSpec = reader.spec
+        self._engine: Engine | None = None
+        self._programs: dict[str, Program] = {}
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open a run file; raise `RunFileError` if it is not one that can be read."""
+        return cls(RunReader.open(path))
+
+    @property
+    def first_tick(self) -> int:
+        """The first tick of the file: 0, or where a fork begins."""
+        return self.reader.header.start_tick
+
+    @property
+    def end_tick(self) -> int:
+        """The tick that would come next: one past the last in the file."""
+        last = self.reader.last_tick
+        return self.first_tick if last is None else last + 1
+
+    def at(self, tick: int) -> "Moment":
+        """Return the moment before `tick` is run; `InputError` outside of what the file holds.
+
+        At `first_tick` nothing of the file has happened yet, at `end_tick` everything has.
+        """
+        if not self.first_tick <= tick <= self.end_tick:
+            raise InputError(
+                f"{self.reader.path.name} can be looked at from tick {self.first_tick} to {self.end_tick}, "
+                f"not at {tick}"
+            )
+        world, digests = begin(self.reader, tick)
+        if world.tick < tick:
+            for folded in fold(self.reader, world):
+                world, digests = folded.settled.world, folded.stored.digests
+                if world.tick == tick:
+                    break
+        if world.tick != tick:
+            raise RunFileError(f"{self.reader.path.name} ends before tick {tick}")
+        return Moment(self, world, digests)
+
+    def program(self, module: str) -> Program:
+        """Return the program of a module of the run, compiled once."""
+        if module not in self._programs:
+            if self._engine is None:
+                self._engine = Engine()
+            self._programs[module] = Program(self._engine, self.reader.module(module))
+        return self._programs[module]
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A run between two ticks: everything before `tick` has happened. `digests` are the chain there."""
+
+    recording: Recording
+    world: World
+    digests: Digests
+
+    @property
+    def tick(self) -> int:
+        """The tick that comes next."""
+        return self.world.tick
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """The ids of all agents so far, in index order."""
+        return tuple(agent.spec.id for agent in self.world.agents)
+
+    def agent(self, name: str) -> "AgentMoment":
+        """Return one agent at this moment; `InputError` if there is none of that id yet."""
+        index = self.world.directory.index.get(name)
+        if index is None:
+            raise InputError(f"there is no agent {name!r} at tick {self.tick}")
+        return AgentMoment(self, index)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentMoment:
+    """One agent between two ticks."""
+
+    moment: Moment
+    index: int
+
+    @property
+    def standing(self) -> AgentState:
+        """What the agent is and where it stands."""
+        return self.moment.world.agents[self.index]
+
+    @property
+    def mailbox(self) -> tuple[Message, ...]:
+        """What waits for the agent, in the order in which it will find it."""
+        return tuple(self.moment.world.mailboxes.get(self.index, ()))
+
+    @property
+    def timers(self) -> tuple[tuple[int, PendingTimer], ...]:
+        """The agent's pending timers with the ticks at which they are due, soonest first."""
+        pending = sorted(self.moment.world.timers.pending.items())
+        return tuple(
+            (due, timer)
+            for due, at in pending
+            for _, timer in sorted(at.items())
+            if timer.agent == self.index
+        )
+
+    def image(self) -> AgentImage:
+        """Return the agent's whole state; `InputError` if it has none: it is not set up, or has ended."""
+        with self._instance() as (pool, _):
+            return pool.image(self.moment.world, self.index)
+
+    def memory(self, place: int = 0) -> bytes:
+        """Return one of the agent's linear memories whole."""
+        image = self.image()
+        if not 0 <= place < len(image.memories):
+            raise InputError(f"the agent has {len(image.memories)} memories, not a number {place}")
+        base = Instance.base(self.moment.recording.program(self.standing.spec.module))
+        return whole_memory(image, base, place)
+
+    def state(self) -> object:
+        """Return a Python agent's attributes as JSON's values; `InputError` for another language."""
+        spec = self.standing.spec
+        if not spec.preamble:
+            raise InputError(f"agent {spec.id!r} is not written in Python: only its memory can be shown")
+        image = self.image()
+        limits = msgspec.structs.replace(
+            spec.limits, fuel_per_turn=_STATE_FUEL, bytes_per_turn=_STATE_BYTES_MAX
+        )
+        instance = Instance(self.moment.recording.program(spec.module), limits)
+        try:
+            instance.restore(image)
+            question = Message(MessageClass.MESSAGE, self.moment.tick, 0, 0, RUNTIME_SENDER, STATE_TOPIC, b"")
+            outcome = instance.step(self.moment.tick, self.moment.world.now_ns, 0, [question])
+        finally:
+            instance.close()
+        return _answer(spec.id, outcome)
+
+    def _instance(self) -> "_Rerun":
+        if self.standing.status is not Status.RUNNING:
+            raise InputError(
+                f"agent {self.standing.spec.id!r} has no state at tick {self.moment.tick}: it is "
+                f"{self.standing.status}"
+            )
+        return _Rerun(self.moment, self.index)
+
+
+class _Rerun:
+    """One agent run again alone, up to a moment. A context that closes its pool."""
+
+    def __init__(self, moment: Moment, agent: int) -> None:
+        self._moment = moment
+        self._agent = agent
+        spec = moment.world.agents[agent].spec
+        self._pool = InlinePool({spec.module: moment.recording.program(spec.module)})
+
+    def __enter__(self) -> tuple[InlinePool, int]:
+        try:
+            self._run()
+        except BaseException:
+            self._pool.close()
+            raise
+        return self._pool, self._agent
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.close()
+
+    def _run(self) -> None:
+        reader = self._moment.recording.reader
+        for folded in self._from_image(reader):
+            if folded.before.tick >= self._moment.tick:
+                break
+            turn = next((turn for turn in folded.planned.turns if turn.agent == self._agent), None)
+            if turn is not None:
+                self._take(folded, turn)
+
+    def _from_image(self, reader: RunReader) -> Iterator[FoldedTick]:
+        """Restore the agent's last image before the moment, if there is one; return the ticks since."""
+        for snapshot in reader.usable_snapshots(last=self._moment.tick, agents=(self._agent,)):
+            self._pool.restore(snapshot.images)
+            world, _ = begin(reader, snapshot.tick)
+            return fold(reader, world)
+        return fold(reader)
+
+    def _take(self, folded: FoldedTick, turn: Turn) -> None:
+        alone: Plan = msgspec.structs.replace(folded.planned, turns=(turn,))
+        (outcome,) = self._pool.run(folded.before, alone)
+        recorded = next(entry for entry in folded.settled.entry.turns if entry.agent == self._agent)
+        if (outcome.kind, outcome.effects, outcome.detail) != (
+            recorded.kind,
+            recorded.effects,
+            recorded.detail,
+        ):
+            raise RunFileError(
+                f"agent {folded.before.agents[self._agent].spec.id!r} does not repeat its turn of tick "
+                f"{folded.before.tick}; `tickwork replay` tells more"
+            )
+
+
+def whole_memory(image: AgentImage, base: Base, place: int) -> bytes:
+    """Return a linear memory from an agent's image and its program's base."""
+    memory = image.memories[place]
+    content = bytearray(memory.size)
+    initial = base.memories[place].tobytes()[: memory.size]
+    content[: len(initial)] = initial
+    for number, page in zip(memory.numbers, memory.pages, strict=True):
+        content[number * PAGE_BYTES : (number + 1) * PAGE_BYTES] = page
+    return bytes(content)
+
+
+def _answer(agent: str, outcome: Outcome) -> object:
+    if outcome.kind is not OutcomeKind.OK:
+        raise HostError(f"agent {agent!r} cannot tell its state: {outcome.kind} {outcome.detail}")
+    for effect in outcome.effects:
+        if isinstance(effect, Output) and effect.name == STATE_TOPIC:
+            return msgspec.json.decode(effect.body)
+    raise InputError(f"agent {agent!r} does not answer for its state: it is no agent of the Python guest")

@@ -1,0 +1,39 @@
+"""What a run has come to so far, in numbers."""
+
+from dataclasses import dataclass, field
+
+from tickwork.core.refusals import DENIED
+from tickwork.core.step import Settled
+from tickwork.core.world import Status
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a run has come to so far. `messages` counts deliveries: what agents found in their inboxes."""
+
+    ticks: int = 0
+    turns: int = 0
+    messages: int = 0
+    denied: int = 0
+    rejected: int = 0
+    undelivered: int = 0
+    failed: list[str] = field(default_factory=list)
+    bad_lines: int = 0
+    wall_s: float = 0.0
+
+    def count(self, settled: Settled, messages: int) -> None:
+        """Add one tick."""
+        self.ticks += 1
+        self.turns += len(settled.entry.turns)
+        self.messages += messages
+        self.undelivered += len(settled.entry.undelivered)
+        for turn in settled.entry.turns:
+            for refusal in turn.refusals:
+                if refusal.verdict == DENIED:
+                    self.denied += 1
+                else:
+                    self.rejected += 1
+        for agent in settled.ended:
+            state = settled.world.agents[agent]
+            if state.status is Status.FAILED:
+                self.failed.append(state.spec.id)
