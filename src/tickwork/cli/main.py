@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from tickwork.cli import demo, doctor, inspect, new, replay, run
+from tickwork.cli import demo, diff, doctor, inspect, new, replay, run
 from tickwork.cli.console import say
 from tickwork.core.errors import HostError, TickworkError
 
@@ -30,6 +30,7 @@ app.command("new")(new.new)
 app.command("run")(run.run)
 app.command("replay")(replay.replay)
 app.command("inspect")(inspect.inspect)
+app.command("diff")(diff.diff)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 
