@@ -35,6 +35,10 @@ class Project:
         """Return the project with another seed."""
         return replace(self, spec=msgspec.structs.replace(self.spec, seed=seed))
 
+    def without_outputs(self) -> "Project":
+        """Return the project with outputs that are only recorded."""
+        return replace(self, outputs={})
+
     def with_paths(self, *, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> "Project":
         """Return the project with other paths; raise `InputError` for a name that is not declared."""
         declared = [item.name for item in self.spec.inputs]
