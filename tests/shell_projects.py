@@ -15,7 +15,11 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import msgspec
+
+from tamper import tamper
 from tickwork.cli.main import main
+from tickwork.core.entry import Entry, Fuel
 from tickwork.guest.c_source import build_c
 
 LINES = tuple(f'{{"n":{number}}}' for number in range(10))
@@ -118,6 +122,19 @@ def project(
 def echo_project(folder: Path, lines: str | bytes | None = None, **keys: str) -> Path:
     """Write a project whose agent puts out each line of its input."""
     return project(folder, *ECHO, lines="\n".join(LINES) + "\n" if lines is None else lines, **keys)
+
+
+def plant(file: Path, tick: int) -> None:
+    """Change the body of a tick's first effect, well formed, as somebody would who wants another past."""
+
+    def change(entry: Entry, fuel: Fuel) -> tuple[Entry, Fuel]:
+        first, *others = entry.turns
+        effect, *rest = first.effects
+        effect = msgspec.structs.replace(effect, body=b'"planted"')
+        first = msgspec.structs.replace(first, effects=(effect, *rest))
+        return msgspec.structs.replace(entry, turns=(first, *others)), fuel
+
+    tamper(file, lambda tampering: tampering.edit(tick, change))
 
 
 def entries_of(folder: Path) -> dict[str, bytes]:

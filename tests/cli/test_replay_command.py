@@ -7,9 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from shell_projects import TICKER, echo_project, entries_of, project, tickwork, tickwork_here
-from tickwork.core.entry import decode_entry, encode
-from tickwork.journal.codec import EntryPacker, unpack_entry
+from shell_projects import TICKER, echo_project, entries_of, plant, project, tickwork, tickwork_here
 
 
 @pytest.fixture
@@ -21,19 +19,6 @@ def recorded(tmp_path):
 def change(file, statement, *values):
     with closing(sqlite3.connect(file)) as database, database:
         database.execute(statement, values)
-
-
-def plant(file, tick):
-    """Change the first output of a tick, well formed, as somebody would who wants another past."""
-    with closing(sqlite3.connect(file)) as database, database:
-        (body,) = database.execute("SELECT body FROM entry WHERE tick = ?", (tick,)).fetchone()
-        entry, fuel = unpack_entry(body)
-        decoded = decode_entry(entry)
-        changed = encode(decoded).replace(b'{"n":', b'{"m":', 1)
-        assert changed != entry
-        database.execute(
-            "UPDATE entry SET body = ? WHERE tick = ?", (EntryPacker().pack(changed, fuel), tick)
-        )
 
 
 def test_json_is_one_object_that_agrees_with_the_run(recorded):
