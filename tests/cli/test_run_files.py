@@ -123,14 +123,15 @@ def test_devices_and_pipes_are_written_without_force(tmp_path, folder):
 
 def test_a_full_disk_is_told_and_leaves_a_run_file_that_replays(tmp_path):
     folder = project(tmp_path / "p", *SLOW)
-    # Its modules and some ticks fit, the rest does not.
-    size = 96 * 1024
+    file = tmp_path / "x.tick"
+    assert tickwork_here("run", folder, "--ticks", 1, "--out", file).code == 0
+    # Some ticks more fit, the rest does not.
+    size = file.stat().st_size + 64 * 1024
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
-    file = tmp_path / "x.tick"
-    done = tickwork("run", folder, "--ticks", 100_000, "--out", file, preexec_fn=limit)
+    done = tickwork("run", folder, "--ticks", 100_000, "--out", file, "--force", preexec_fn=limit)
     assert done.code == 1, done.err
     assert f"{file}: writing failed" in done.error
     replayed = tickwork_here("replay", file, "--json").json
