@@ -43,10 +43,11 @@ static tw_result on_step(const tw_context *now, tw_inbox inbox) {
   state = h = mix(h | 1);
   uint32_t count = messages ? messages : 1 + (uint32_t)(h >> 7 & 3);
   for (uint32_t i = 0; i < count; i++) {
-    uint64_t body[BODY_WORDS];
     h = mix(h);
-    for (uint32_t j = 0; j < BODY_WORDS; j++) body[j] = ((h + j * 0x9E3779B97F4A7C15ull) & 0x0F0F0F0F0F0F0F0Full) | 0x6060606060606060ull;
-    tw_send(neighbours[(h >> 11) % NEIGHBOURS], tw_str("m"), tw_bytes(body, 32 + (uint32_t)(h >> 23) % 169));
+    uint32_t size = 32 + (uint32_t)(h >> 23) % 169;
+    uint64_t *body = (uint64_t *)tw_alloc(BODY_WORDS * sizeof *body);
+    for (uint32_t j = 0; j < (size + 7) / 8; j++) body[j] = ((h + j * 0x9E3779B97F4A7C15ull) & 0x0F0F0F0F0F0F0F0Full) | 0x6060606060606060ull;
+    tw_send(neighbours[(h >> 11) % NEIGHBOURS], tw_str("m"), tw_bytes(body, size));
   }
   return TW_OK;
 }
