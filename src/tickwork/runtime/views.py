@@ -1,7 +1,6 @@
 """What a run file tells about its run, as rows for tables and programs.
 
-Nothing is run again: the recorded outcomes are folded through the same pure core, which gives every inbox
-and every agent's state, although the file holds neither.
+Nothing is run again: `fold` tells every inbox and every agent's standing, although the file holds neither.
 """
 
 import base64
@@ -12,30 +11,17 @@ from dataclasses import dataclass
 import msgspec
 
 from tickwork.core.effects import Effect, Level, Log, Metric
-from tickwork.core.entry import encode
-from tickwork.core.errors import InputError, RunFileError
+from tickwork.core.errors import InputError
 from tickwork.core.messages import MessageClass
 from tickwork.core.names import INPUT_SENDER_PREFIX, RUNTIME_SENDER
-from tickwork.core.outcomes import Outcome
 from tickwork.core.refusals import target
-from tickwork.core.step import Plan, Settled, plan, settle
-from tickwork.core.world import World, genesis_world
-from tickwork.journal.reader import RunReader, StoredEntry
+from tickwork.journal.reader import RunReader
+from tickwork.runtime.fold import begin, fold
 
 Row = dict[str, object]
 # How many names an error offers.
 _NEAR_MAX = 3
 _LISTED_MAX = 10
-
-
-@dataclass(frozen=True, slots=True)
-class FoldedTick:
-    """One recorded tick with the worlds on both sides of it."""
-
-    before: World
-    planned: Plan
-    settled: Settled
-    stored: StoredEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,37 +41,9 @@ class Filter:
         return self.agent is None or self.agent in agents
 
 
-def fold(reader: RunReader) -> Iterator[FoldedTick]:
-    """Yield every recorded tick; raise `RunFileError` at the first that does not follow from those before."""
-    world = genesis_world(reader.spec)
-    for stored in reader.entries():
-        entry, fuel = stored.decode()
-        fits = all(0 <= item.source < len(reader.spec.inputs) for item in entry.arrivals.inputs)
-        planned = plan(world, entry.arrivals) if fits and entry.tick == world.tick else None
-        if planned is None or [turn.agent for turn in planned.turns] != [turn.agent for turn in entry.turns]:
-            raise _broken(stored.tick)
-        if len(fuel.used) != len(entry.turns):
-            raise _broken(stored.tick)
-        outcomes = [
-            Outcome(turn.kind, turn.effects, used, turn.detail)
-            for turn, used in zip(entry.turns, fuel.used, strict=True)
-        ]
-        settled = settle(world, planned, outcomes)
-        if encode(settled.entry) != stored.entry:
-            raise _broken(stored.tick)
-        yield FoldedTick(world, planned, settled, stored)
-        world = settled.world
-
-
-def _broken(tick: int) -> RunFileError:
-    return RunFileError(
-        f"the entry of tick {tick} does not follow from those before it; `tickwork replay` finds the change"
-    )
-
-
 def require_known(reader: RunReader, agent: str) -> None:
     """Raise `InputError`, with names that come near, unless some sender or receiver has this id."""
-    world = genesis_world(reader.spec)
+    world, _ = begin(reader, reader.header.start_tick)
     senders = [RUNTIME_SENDER, *(f"{INPUT_SENDER_PREFIX}{item.name}" for item in reader.spec.inputs)]
     if agent in world.directory.index or agent in senders:
         return
@@ -207,7 +165,7 @@ def log_rows(reader: RunReader, wanted: Filter) -> Iterator[Row]:
 
 def agent_rows(reader: RunReader, wanted: Filter) -> Iterator[Row]:
     """Yield a row for each agent, as it stands at the end of the wanted ticks; counts are of those ticks."""
-    world = genesis_world(reader.spec)
+    world, _ = begin(reader, reader.header.start_tick)
     turns: dict[int, int] = {}
     received: dict[int, int] = {}
     effects: dict[int, int] = {}
