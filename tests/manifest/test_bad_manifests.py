@@ -112,6 +112,28 @@ BAD = {
     "until an unknown number": (RUN + 'until = "ticks"\n' + A, ":3: run.until: is \"ticks\", but the number is missing"),
     "bad input choice": (RUN + 'on_bad_input = "skip"\n' + A, ":3: run.on_bad_input: is 'skip'; it can be"),
     "fast floats": (GOOD + '[engine]\nfloats = "fast"\n', ":7: engine.floats: is 'fast'; it can be: 'portable'"),
+    "unknown durability": (RUN + 'durability = "ticks"\n' + A, ":3: run.durability: is 'ticks'; did you mean 'tick'?; it can"),
+    # [snapshots].
+    "unknown snapshot key": (GOOD + "[snapshots]\nevry = 1\n", ":7: snapshots.evry: unknown key; did you mean 'every'?"),
+    "snapshots is no table": ("snapshots = 5\n" + GOOD, ":1: snapshots: must be a table, not a whole number"),
+    "every nothing known": (
+        GOOD + '[snapshots]\nevery = "atuo"\n',
+        ":7: snapshots.every: is 'atuo'; did you mean 'auto'?; it can be: 'auto', 'never' or a whole number",
+    ),
+    "every no tick": (GOOD + "[snapshots]\nevery = 0\n", ":7: snapshots.every: is 0; it must be between 1 and"),
+    "every half a tick": (GOOD + "[snapshots]\nevery = 0.5\n", ":7: snapshots.every: must be a whole number, not a number"),
+    "every true": (GOOD + "[snapshots]\nevery = true\n", ":7: snapshots.every: must be a whole number, not true"),
+    "share of nothing": (GOOD + "[snapshots]\nshare = 0\n", ":7: snapshots.share: is 0; it must be between 0.001 and 1"),
+    "share of more than all": (GOOD + "[snapshots]\nshare = 1.5\n", ":7: snapshots.share: is 1.5; it must be between"),
+    "share of no number": (GOOD + "[snapshots]\nshare = nan\n", ":7: snapshots.share: is nan; it must be between"),
+    "share as text": (GOOD + '[snapshots]\nshare = "5%"\n', ":7: snapshots.share: must be a number, not a string"),
+    "share of true": (GOOD + "[snapshots]\nshare = true\n", ":7: snapshots.share: must be a number, not true or false"),
+    "share of a fixed interval": (
+        GOOD + "[snapshots]\nevery = 10\nshare = 0.1\n",
+        ':8: snapshots.share: only counts with every = "auto"; remove one of the two',
+    ),
+    "keep nothing known": (GOOD + '[snapshots]\nkeep = "last"\n', ":7: snapshots.keep: is 'last'; it can be: 'all', 'thin'"),
+    "keep none": (GOOD + "[snapshots]\nkeep = 0\n", ":7: snapshots.keep: is 0; it must be between 1 and"),
     # Limits.
     "a limit too high": (
         GOOD + "[agents.limits]\nmemory_bytes = 9999999999999\n",

@@ -15,7 +15,7 @@ from tickwork.manifest.bounds import LIMIT_BOUNDS, limits_fault
 from tickwork.manifest.faults import line_of
 from tickwork.manifest.files import FileFault, read_regular
 from tickwork.manifest.load import load_manifest
-from tickwork.manifest.schema import BundledModule, Language, Manifest
+from tickwork.manifest.schema import BundledModule, Language, Manifest, Snapshots
 
 FULL = """
 [run]
@@ -340,3 +340,24 @@ def test_nothing_is_left_open(project: Path, full: Manifest) -> None:
     for _ in range(3):
         assert load_manifest(project) == full
     assert sum(1 for _ in Path("/proc/self/fd").iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", Snapshots(None, 0.05, "all")),
+        ('[snapshots]\nevery = "auto"\nshare = 0.2\nkeep = "thin"\n', Snapshots(None, 0.2, "thin")),
+        ("[snapshots]\nshare = 1\n", Snapshots(None, 1.0, "all")),
+        ('[snapshots]\nevery = "never"\n', Snapshots(0, 0.05, "all")),
+        ("[snapshots]\nevery = 100\nkeep = 3\n", Snapshots(100, 0.05, 3)),
+    ],
+)
+def test_snapshots_are_as_written(project: Path, text: str, expected: Snapshots) -> None:
+    found = load(project, f'[run]\nname = "r"\n{text}[[agents]]\nid = "a"\nmodule = "a.py"\n')
+    assert found.snapshots == expected
+
+
+@pytest.mark.parametrize(("text", "expected"), [("", "group"), ('durability = "tick"\n', "tick")])
+def test_durability_is_as_written(project: Path, text: str, expected: str) -> None:
+    found = load(project, f'[run]\nname = "r"\n{text}[[agents]]\nid = "a"\nmodule = "a.py"\n')
+    assert found.durability == expected

@@ -9,7 +9,7 @@ from tickwork.core.grants import Capability
 from tickwork.core.limits import Limits, RunLimits
 from tickwork.manifest import agent_section, flow_sections, grants, load, run_section
 from tickwork.manifest.bounds import LIMIT_BOUNDS
-from tickwork.manifest.schema import LANGUAGE_OF_SUFFIX
+from tickwork.manifest.schema import LANGUAGE_OF_SUFFIX, Snapshots
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -30,6 +30,7 @@ def section(title: str) -> str:
     [
         ("`[run]`", run_section.RUN_KEYS),
         ("`[engine]`", run_section.ENGINE_KEYS),
+        ("`[snapshots]`", run_section.SNAPSHOT_KEYS),
         ("`[[agents]]`", agent_section.AGENT_KEYS),
         ("`[inputs.NAME]`", flow_sections.INPUT_KEYS),
         ("`[outputs.NAME]`", flow_sections.OUTPUT_KEYS),
@@ -62,6 +63,17 @@ def test_the_defaults_of_the_run_are_the_documented_ones() -> None:
     assert found["tick"][1] == f'`"{run_section.DEFAULT_TICK}"`'
     for key, choices in (("until", run_section.UNTIL), ("on_bad_input", run_section.ON_BAD_INPUT)):
         assert found[key][0] == " or ".join(f'`"{choice}"`' for choice in choices)
+    assert re.findall(r'`"(\w+)"`', found["durability"][0]) == [*run_section.DURABILITY]
+    assert found["durability"][1] == f'`"{run_section.DURABILITY[0]}"`'
+
+
+def test_the_defaults_and_choices_of_snapshots_are_the_documented_ones() -> None:
+    found = rows(section("`[snapshots]`"))
+    assert re.findall(r'`"(\w+)"`', found["every"][0]) == [*run_section.EVERY]
+    assert re.findall(r'`"(\w+)"`', found["keep"][0]) == [*run_section.KEEP]
+    assert [found[key][1] for key in run_section.SNAPSHOT_KEYS] == ['`"auto"`', "`0.05`", '`"all"`']
+    defaults = Snapshots()
+    assert (defaults.every, defaults.share, defaults.keep) == (None, 0.05, "all")
 
 
 def test_every_limit_has_its_default_and_bounds() -> None:

@@ -76,6 +76,27 @@ class Section:
             raise self.fault(key, f"is {quoted(value)}; it must be between {low} and {high}")
         return value
 
+    def number(self, key: str, default: float, low: float, high: float) -> float:
+        """Return a number between `low` and `high`, whole or not."""
+        value = self._value.get(key, default)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise self.fault(key, f"must be a number, not {type_words(value)}")
+        # Also refuses nan, which is not in any range.
+        if not low <= value <= high:
+            raise self.fault(key, f"is {value}; it must be between {low:g} and {high:g}")
+        return float(value)
+
+    def integer_or(self, key: str, default: str, low: int, high: int, choices: Sequence[str]) -> int | str:
+        """Return a whole number between `low` and `high`, or one of the strings in `choices`."""
+        value = self._value.get(key, default)
+        if isinstance(value, str):
+            if value in choices:
+                return value
+            hint = did_you_mean(value, choices)
+            words = f"{listed(map(quoted, choices))} or a whole number"
+            raise self.fault(key, f"is {quoted(value)}{hint}; it can be: {words}")
+        return self.integer(key, 0, low, high)
+
     def choice(self, key: str, default: str, choices: Sequence[str]) -> str:
         """Return one of the strings in `choices`."""
         value = self.text(key, default)

@@ -16,12 +16,12 @@ from tickwork.manifest.faults import Fault, KeyPath, line_of
 from tickwork.manifest.fields import Section
 from tickwork.manifest.files import FileFault, read_regular
 from tickwork.manifest.flow_sections import parse_input, parse_output
-from tickwork.manifest.run_section import parse_engine, parse_run
+from tickwork.manifest.run_section import parse_engine, parse_run, parse_snapshots
 from tickwork.manifest.schema import Manifest
 
 MANIFEST_NAME = "tickwork.toml"
 MANIFEST_BYTES_MAX = 4 * 1024 * 1024
-TOP_KEYS = ("run", "engine", "limits", "defaults", "agents", "kinds", "inputs", "outputs")
+TOP_KEYS = ("run", "engine", "snapshots", "limits", "defaults", "agents", "kinds", "inputs", "outputs")
 DEFAULTS_KEYS = ("limits",)
 
 # Locating a fault costs some parses of the file; the first of so many is near enough to the first.
@@ -72,6 +72,7 @@ class _Reading:
         top.require("run", 'a table [run] with name = "my-run"')
         run = self._part(parse_run, top)
         floats = self._part(parse_engine, top)
+        snapshots = self._part(parse_snapshots, top)
         limits = self._part(parse_limits, top, "limits", RUN_LIMITS_KEYS)
         declared = check.Declared(self.path, RunLimits(**(limits or {})))
         self._declare(top, declared)
@@ -80,6 +81,7 @@ class _Reading:
         self._raise_any()
         assert run is not None
         assert floats is not None
+        assert snapshots is not None
         return Manifest(
             path=self.path,
             name=run.name,
@@ -89,6 +91,8 @@ class _Reading:
             ticks=run.ticks,
             until_idle=run.until_idle,
             stop_at_bad_input=run.stop_at_bad_input,
+            durability=run.durability,
+            snapshots=snapshots,
             floats=floats,
             limits=declared.limits,
             agents=tuple(declared.agents),

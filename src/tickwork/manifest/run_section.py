@@ -1,4 +1,4 @@
-"""The tables [run] and [engine]: the run's name, seed, clock and end."""
+"""The tables [run], [engine] and [snapshots]: the run's name, seed, clock and end, and how it is kept."""
 
 import datetime as dt
 import re
@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from tickwork.core.names import name_fault
 from tickwork.manifest.faults import quoted
 from tickwork.manifest.fields import Section, type_words
+from tickwork.manifest.schema import Snapshots
 
-RUN_KEYS = ("name", "seed", "start", "tick", "ticks", "until", "on_bad_input")
+RUN_KEYS = ("name", "seed", "start", "tick", "ticks", "until", "on_bad_input", "durability")
 ENGINE_KEYS = ("floats",)
+SNAPSHOT_KEYS = ("every", "share", "keep")
 
 SEED_MAX = 2**64 - 1
 TICKS_MAX = 2**53
@@ -18,6 +20,13 @@ DEFAULT_START = "2000-01-01T00:00:00Z"
 DEFAULT_TICK = "100ms"
 UNTIL = ("idle", "ticks")
 ON_BAD_INPUT = ("report", "stop")
+DURABILITY = ("group", "tick", "off")
+EVERY = ("auto", "never")
+DEFAULT_SHARE = Snapshots().share
+# Below the least, a run would have to last for hours to have a snapshot.
+SHARE_MIN, SHARE_MAX = 0.001, 1.0
+KEEP = ("all", "thin")
+KEEP_MAX = 1_000_000
 # `fast` floats would only hold on one instruction set and one engine version; nothing runs them yet.
 FLOATS = ("portable",)
 
@@ -39,6 +48,7 @@ class RunFields:
     ticks: int | None
     until_idle: bool
     stop_at_bad_input: bool
+    durability: str
 
 
 def parse_run(top: Section) -> RunFields:
@@ -57,6 +67,7 @@ def parse_run(top: Section) -> RunFields:
     if until == "ticks" and ticks is None:
         raise section.fault("until", 'is "ticks", but the number is missing; add ticks = 1000')
     on_bad_input = section.choice("on_bad_input", "report", ON_BAD_INPUT)
+    durability = section.choice("durability", "group", DURABILITY)
     return RunFields(
         name,
         seed,
@@ -65,6 +76,7 @@ def parse_run(top: Section) -> RunFields:
         ticks,
         until_idle=until == "idle",
         stop_at_bad_input=on_bad_input == "stop",
+        durability=durability,
     )
 
 
@@ -72,6 +84,19 @@ def parse_engine(top: Section) -> str:
     """Return how floats are computed; raise Fault."""
     section = Section(top.table("engine"), ("engine",), ENGINE_KEYS)
     return section.choice("floats", "portable", FLOATS)
+
+
+def parse_snapshots(top: Section) -> Snapshots:
+    """Return how snapshots are taken and kept; raise Fault."""
+    section = Section(top.table("snapshots"), ("snapshots",), SNAPSHOT_KEYS)
+    every = section.integer_or("every", "auto", 1, TICKS_MAX, EVERY)
+    if "share" in section and every != "auto":
+        raise section.fault("share", 'only counts with every = "auto"; remove one of the two')
+    return Snapshots(
+        every={"auto": None, "never": 0}[every] if isinstance(every, str) else every,
+        share=section.number("share", DEFAULT_SHARE, SHARE_MIN, SHARE_MAX),
+        keep=section.integer_or("keep", "all", 1, KEEP_MAX, KEEP),
+    )
 
 
 def _start_ns(section: Section) -> int:

@@ -75,10 +75,24 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Snapshots:
+    """When snapshots are taken, and which stay; no digest depends on it.
+
+    `every` so many ticks, 0 for never; None: as often as a `share` of the run's time pays for. `keep` is a
+    number of snapshots, or `all` or `thin`.
+    """
+
+    every: int | None = None
+    share: float = 0.05
+    keep: int | str = "all"
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """A project. `path` is the manifest's own; times are in nanoseconds, `start_ns` since the Unix epoch.
 
     A run ends after `ticks` ticks if that is given, and with `until_idle` also when nothing is left to do.
+    `durability` is `tick`, `group` or `off`.
     """
 
     path: Path
@@ -89,6 +103,8 @@ class Manifest:
     ticks: int | None
     until_idle: bool
     stop_at_bad_input: bool
+    durability: str
+    snapshots: Snapshots
     floats: str
     limits: RunLimits
     agents: tuple[Agent, ...]

@@ -10,11 +10,13 @@ from tickwork.core.spec import AgentSpec, InputSpec, RunSpec
 from tickwork.guest.c_source import build_c
 from tickwork.guest.python_guest import python_guest
 from tickwork.guest.python_source import python_preamble
+from tickwork.journal.writer import Durability
 from tickwork.manifest.edits import AgentSource, BuiltSource, EditsFile
 from tickwork.manifest.files import FileFault, read_regular
 from tickwork.manifest.load import load_manifest
 from tickwork.manifest.schema import Agent, Language, Manifest
 from tickwork.runtime.project import Project
+from tickwork.runtime.schedule import SnapshotSettings, policy_of
 
 
 def _silently(_: str) -> None:
@@ -53,6 +55,12 @@ def assemble(manifest: Manifest, announce: Callable[[str], None] = _silently) ->
         ticks=manifest.ticks,
         until_idle=manifest.until_idle,
         stop_at_bad_input=manifest.stop_at_bad_input,
+        durability=Durability(manifest.durability),
+        snapshots=SnapshotSettings(
+            every=manifest.snapshots.every,
+            share=manifest.snapshots.share,
+            keep=policy_of(manifest.snapshots.keep),
+        ),
     )
 
 

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from tickwork.journal.retention import KeepAll, Policy
+from tickwork.core.errors import InputError
+from tickwork.journal.retention import KeepAll, KeepLast, Policy, Thin
 
 DEFAULT_SHARE = 0.05
 
@@ -17,6 +18,21 @@ class SnapshotSettings:
     every: int | None = None
     share: float = DEFAULT_SHARE
     keep: Policy = field(default_factory=KeepAll)
+
+
+def policy_of(keep: int | str) -> Policy:
+    """Return which snapshots stay: `all`, the last so many, or `thin`; `InputError` for anything else."""
+    if keep == "all":
+        return KeepAll()
+    if keep == "thin":
+        return Thin()
+    try:
+        count = int(keep)
+    except ValueError:
+        count = 0
+    if count < 1:
+        raise InputError(f"snapshots can be kept: all, thin, or the last N from 1 on; not {keep!r}")
+    return KeepLast(count)
 
 
 class SnapshotSchedule:
