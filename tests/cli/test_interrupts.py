@@ -234,3 +234,14 @@ def test_closing_the_reader_of_an_output_is_told_and_leaves_a_file_that_replays(
         assert process.wait(WAIT_S) == 1
         assert process.stderr.read() == "error: output 'out' cannot be written: Broken pipe\n"
     check_replays(file, status="failed")
+
+
+def test_an_interrupted_demo_ends_as_a_run_does(tmp_path):
+    with start("demo", "--out", tmp_path / "demo") as process:
+        wait_until((tmp_path / "demo" / "triage.tick").exists)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 130, err
+    assert "ended: interrupted" in out
+    assert "Traceback" not in err
+    check_replays(tmp_path / "demo" / "triage.tick", status="interrupted", at_least=0)
