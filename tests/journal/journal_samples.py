@@ -7,7 +7,7 @@ from tickwork.core.effects import Log, Send
 from tickwork.core.entry import Entry, Fuel, TurnEntry, encode
 from tickwork.core.messages import Arrivals, Input
 from tickwork.core.outcomes import OutcomeKind
-from tickwork.core.spec import AgentSpec, RunSpec
+from tickwork.core.spec import AgentSpec, InputSpec, RunSpec
 from tickwork.journal.header import Header, header_of
 from tickwork.journal.writer import RunWriter
 
@@ -20,6 +20,7 @@ SPEC = RunSpec(
     tick_ns=1_000_000,
     floats="portable",
     agents=tuple(AgentSpec(f"a{n}", "agent", content_hash(CODE), b"{}") for n in range(3)),
+    inputs=(InputSpec("lines", "line", ("a0",), 1),),
 )
 
 
