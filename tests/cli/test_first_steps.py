@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shell_projects import environment, tickwork, tickwork_here
+from shell_projects import echo_project, environment, tickwork, tickwork_here
 from tickwork.guest.python_guest import python_guest
 
 COMMANDS = ("new", "run", "replay", "inspect", "demo", "doctor")
@@ -162,3 +162,12 @@ def test_a_cache_that_others_may_write_is_refused_with_the_fix(tmp_path):
     found = tickwork("doctor", env=variables)
     assert found.code == 1
     assert "failed   cache" in found.out
+
+
+def test_a_cache_that_cannot_be_made_costs_time_and_nothing_else(tmp_path):
+    folder = echo_project(tmp_path / "p")
+    usual = tickwork_here("run", folder, "--out", tmp_path / "a.tick", "--json").json
+    variables = environment(XDG_CACHE_HOME="/dev/null")
+    done = tickwork("run", folder, "--out", tmp_path / "b.tick", "--force", "--json", env=variables)
+    assert (done.code, done.err) == (0, "")
+    assert (done.json["digest"], done.json["exact"]) == (usual["digest"], usual["exact"])

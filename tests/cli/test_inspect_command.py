@@ -181,5 +181,6 @@ def test_looking_changes_nothing(recorded):
     file, _ = recorded
     before = entries_of(file.parent)
     for view in VIEWS:
-        assert tickwork("inspect", file, view).code == 0
+        assert tickwork_here("inspect", file, view).code == 0
+    assert tickwork("inspect", file, "ticks", "--json").rows == rows(file, "ticks")
     assert entries_of(file.parent) == before
