@@ -1,6 +1,6 @@
 """A new run that goes on from a moment of another, with edits."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from tickwork.core.checkpoint import encode_world
@@ -25,12 +25,16 @@ from tickwork.runtime.record import header_for
 from tickwork.runtime.rerun import Rerun, running
 
 
-def read_edits(path: Path, spec: RunSpec) -> tuple[Edits, dict[str, bytes]]:
+def read_edits(
+    path: Path, spec: RunSpec, announce: Callable[[str], None] | None = None
+) -> tuple[Edits, dict[str, bytes]]:
     """Return a file's edits, every source in it built, and the modules that they need by hash.
 
-    Raises `EditError` for what the file says and `ModuleError` for a source that does not build.
+    What takes long is told to `announce` before it starts. Raises `EditError` for what the file says and
+    `ModuleError` for a source that does not build.
     """
-    return build_edits(load_edits(path, spec.limits.module_bytes), spec.limits.module_bytes)
+    file = load_edits(path, spec.limits.module_bytes)
+    return build_edits(file, spec.limits.module_bytes, announce or (lambda _: None))
 
 
 def fork(
@@ -39,14 +43,16 @@ def fork(
     tick: int,
     *,
     edits: Edits = NO_EDITS,
-    modules: dict[str, bytes] | None = None,
+    modules: Mapping[str, bytes] | None = None,
     force: bool = False,
+    progress: Callable[[int], None] | None = None,
 ) -> None:
     """Make the run file `out`, a run that stands before `tick` of the run in `path`, with `edits` made.
 
     `modules` are those that the edits bring, by hash. The fork holds everything it needs; it has no ticks
     yet: `resume` takes it on. What the parent accepted from outside after `tick` arrives again, in the same
-    ticks. Its outputs have no files until somebody names some. Raises `InputError` for a tick that the parent
+    ticks. Its outputs have no files until somebody names some. `progress` is told how many of the parent's
+    ticks have been run again. Raises `InputError` for a tick that the parent
     does not have, `EditError`, or `RunFileError` if the parent is damaged or does not replay up to there.
     """
     with RunReader.open(path) as reader:
@@ -60,17 +66,20 @@ def fork(
             )
         rerun = Rerun(reader, from_tick=tick)
         try:
-            _run_to(rerun, tick)
+            _run_to(rerun, tick, progress)
             Forking(rerun, dict(modules or {}), edits).write(out, end, force=force)
         finally:
             rerun.close()
 
 
-def _run_to(rerun: Rerun, tick: int) -> None:
-    for stored in rerun.reader.entries(rerun.world.tick):
+def _run_to(rerun: Rerun, tick: int, progress: Callable[[int], None] | None) -> None:
+    first = rerun.world.tick
+    for stored in rerun.reader.entries(first):
         if rerun.world.tick == tick:
             return
         divergence = rerun.tick(stored)
+        if progress is not None:
+            progress(stored.tick + 1 - first)
         if divergence is not None:
             raise RunFileError(f"{rerun.reader.path}: does not replay up to tick {tick}: {divergence}")
 

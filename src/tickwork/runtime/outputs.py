@@ -75,17 +75,18 @@ class Outputs:
             raise
 
     @classmethod
-    def continued(cls, paths: Mapping[str, str], recorded: Iterable[Output]) -> Self:
+    def continued(cls, paths: Mapping[str, str], recorded: Iterable[Output], *, force: bool = False) -> Self:
         """Open the outputs of a run that goes on; each file is brought in line with what was `recorded`.
 
-        Streams and devices cannot be read back: they get only what comes from now on. Raises `InputError`.
+        Streams and devices cannot be read back: they get only what comes from now on. Raises `InputError`,
+        also for a file with content where nothing was recorded for it, unless `force`.
         """
         outputs = cls({name: path for name, path in paths.items() if not _is_file(path)}, force=False)
         try:
             files: dict[str, Reconciliation] = {}
             for name, path in paths.items():
                 if _is_file(path):
-                    files[name] = Reconciliation(name, Path(path))
+                    files[name] = Reconciliation(name, Path(path), force=force)
                     outputs._files[name] = outputs._owned[name] = files[name].file
             if files:
                 for effect in recorded:

@@ -4,6 +4,7 @@ A run that was killed may have left the file with a torn last line, or short of 
 committed; after a power failure it may even have lines whose ticks are not. The record decides.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -27,10 +28,14 @@ def recorded_outputs(reader: RunReader) -> Iterator[Output]:
 class Reconciliation:
     """One output's file, compared with its lines from the first on. `file` stays open at its end."""
 
-    def __init__(self, name: str, path: Path) -> None:
-        """Open the file, or make it; raise `InputError` if that cannot be done."""
+    def __init__(self, name: str, path: Path, *, force: bool) -> None:
+        """Open the file, or make it; raise `InputError` if that cannot be done.
+
+        A file of which the record has no line at all is only overwritten with `force`.
+        """
         self._name = name
         self._path = path
+        self._force = force
         self._number = 0
         self._appending = False
         try:
@@ -61,8 +66,15 @@ class Reconciliation:
             raise HostError(f"output {self._name!r} cannot be written: {error.strerror}") from None
 
     def finish(self) -> None:
-        """Cut off what the record does not have."""
+        """Cut off what the record does not have; raise `InputError` where that would be the whole file."""
         try:
+            if not self._number and not self._force and self.file.seek(0, os.SEEK_END):
+                raise InputError(
+                    f"output {self._name!r}: {self._path} has content, and the run has written nothing to it "
+                    f"yet; remove it, or give another file with --output {self._name}=PATH"
+                )
+            if not self._number:
+                self.file.seek(0)
             self.file.truncate()
             self.file.flush()
         except OSError as error:

@@ -110,11 +110,13 @@ class Run:
         project: Project,
         reader: RunReader,
         rerun: Rerun,
+        *,
+        force: bool = False,
         report: Callable[[BadLine], None] | None = None,
     ) -> Self:
         """Go on with a run file, from the end of its record, to which `rerun` has come. See `resume`."""
         run = cls.__new__(cls)
-        run._go_on(project, reader, rerun, report)  # noqa: SLF001 - the other way to make one
+        run._go_on(project, reader, rerun, report, force=force)  # noqa: SLF001 - the other way to make one
         return run
 
     def _go_on(
@@ -123,6 +125,8 @@ class Run:
         reader: RunReader,
         rerun: Rerun,
         report: Callable[[BadLine], None] | None,
+        *,
+        force: bool,
     ) -> None:
         path = reader.path
         check_places(project, path)
@@ -134,7 +138,7 @@ class Run:
                 raise RunFileError(f"{path}: was changed by another process just now; try again")
             self._open_inputs(undo, resumed.cursors)
             self._scheduled = reader.scheduled_arrivals(rerun.world.tick)
-            outputs = Outputs.continued(project.outputs, recorded_outputs(reader))
+            outputs = Outputs.continued(project.outputs, recorded_outputs(reader), force=force)
             undo.pop_all()
         self._start(resumed.writer, outputs, rerun.pool, rerun.loop)
 

@@ -12,22 +12,26 @@ from tickwork.runtime.record import Run
 from tickwork.runtime.rerun import Rerun
 
 
-def resume(
+def resume(  # noqa: PLR0913 - everything that a run was started with may change
     path: Path,
     *,
     ticks: int | None = None,
     until: str | None = None,
     inputs: Mapping[str, str] | None = None,
     outputs: Mapping[str, str] | None = None,
+    force: bool = False,
     report: Callable[[BadLine], None] | None = None,
     warn: Callable[[str], None] | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Run:
     """Return a run that goes on where the file ends, as though it had never been interrupted.
 
     The agents are restored from the last sound snapshot and run again from there, each tick held against its
     record; inputs are read on from where they were, and the outputs' files brought in line with the record.
-    `ticks` more ticks, `until`, `inputs` and `outputs` replace what the run was started with. Raises
-    `RunFileError` for a file that is damaged, does not replay, or is being written; nothing is changed then.
+    `ticks` more ticks, `until`, `inputs` and `outputs` replace what the run was started with. `force` lets an
+    output's file be emptied to which the run has not written anything yet. `progress` is told how many ticks
+    have been run again. Raises `RunFileError` for a file that is damaged, does not replay, or is being
+    written, and `InputError`; the run file is not changed then.
     """
     with contextlib.ExitStack() as undo:
         reader = undo.enter_context(RunReader.open(path))
@@ -46,11 +50,14 @@ def resume(
                 f"{path}: was recorded on {reader.header.engine} in another configuration; only the same "
                 "engine can go on with it"
             )
-        for stored in reader.entries(rerun.world.tick):
+        first = rerun.world.tick
+        for stored in reader.entries(first):
             divergence = rerun.tick(stored)
+            if progress is not None:
+                progress(stored.tick + 1 - first)
             if divergence is not None:
                 raise RunFileError(f"{path}: does not replay, so it cannot be gone on with: {divergence}")
-        run = Run.going_on(project, reader, rerun, report=report)
+        run = Run.going_on(project, reader, rerun, force=force, report=report)
         undo.pop_all()
         reader.close()
         return run

@@ -13,6 +13,7 @@ from typing import Self
 import msgspec
 
 from tickwork.core.digest import Digests
+from tickwork.core.edits import NO_EDITS
 from tickwork.core.effects import Output
 from tickwork.core.errors import HostError, InputError, RunFileError
 from tickwork.core.image import PAGE_BYTES, AgentImage
@@ -31,6 +32,7 @@ from tickwork.guest.program import Program
 from tickwork.journal.reader import RunReader
 from tickwork.pool.inline import InlinePool
 from tickwork.runtime.fold import FoldedTick, begin, fold
+from tickwork.runtime.fork import fork, read_edits
 
 # The question that the Python guest's shell answers; only the runtime's own name may send it.
 STATE_TOPIC = "tickwork.state"
@@ -129,6 +131,16 @@ class Moment:
             raise InputError(f"there is no agent {name!r} at tick {self.tick}")
         return AgentMoment(self, index)
 
+    def fork(self, out: Path, *, edits: Path | None = None, force: bool = False) -> Path:
+        """Make the run file `out`, a run that goes on from here with the edits of a file; return its path.
+
+        See `fork`. `resume` takes it on.
+        """
+        reader = self.recording.reader
+        read, modules = (NO_EDITS, {}) if edits is None else read_edits(edits, reader.spec)
+        fork(reader.path, out, self.tick, edits=read, modules=modules, force=force)
+        return out
+
 
 @dataclass(frozen=True, slots=True)
 class AgentMoment:
@@ -136,6 +148,21 @@ class AgentMoment:
 
     moment: Moment
     index: int
+
+    @property
+    def id(self) -> str:
+        """The agent's id."""
+        return self.standing.spec.id
+
+    @property
+    def status(self) -> Status:
+        """Where the agent stands: `starting`, `running`, `stopped` or `failed`."""
+        return self.standing.status
+
+    @property
+    def reason(self) -> str:
+        """Why the agent ended; empty if it has not."""
+        return self.standing.reason
 
     @property
     def standing(self) -> AgentState:
@@ -168,6 +195,10 @@ class AgentMoment:
         image = self.image()
         if not 0 <= place < len(image.memories):
             raise InputError(f"the agent has {len(image.memories)} memories, not a number {place}")
+        return self.whole(image, place)
+
+    def whole(self, image: AgentImage, place: int) -> bytes:
+        """Return a linear memory of an image of this agent, whole."""
         base = Instance.base(self.moment.recording.program(self.standing.spec.module))
         return whole_memory(image, base, place)
 
@@ -256,7 +287,7 @@ def whole_memory(image: AgentImage, base: Base, place: int) -> bytes:
     """Return a linear memory from an agent's image and its program's base."""
     memory = image.memories[place]
     content = bytearray(memory.size)
-    initial = base.memories[place].tobytes()[: memory.size]
+    initial = base.memories[place][: memory.size]
     content[: len(initial)] = initial
     for number, page in zip(memory.numbers, memory.pages, strict=True):
         content[number * PAGE_BYTES : (number + 1) * PAGE_BYTES] = page
