@@ -6,6 +6,7 @@ refused when they are loaded.
 """
 
 import struct
+from collections.abc import Sequence
 
 import msgspec
 from blake3 import blake3
@@ -34,16 +35,28 @@ class AgentImage(msgspec.Struct, frozen=True, array_like=True):
     start_ns: int
     drawn: int
 
-    def digest(self) -> bytes:
-        """Return the BLAKE3 of the state; equal states of one module have equal digests."""
+    def page_hashes(self) -> list[list[bytes]]:
+        """Return the BLAKE3 of every page, memory by memory."""
+        return [[page_hash(page) for page in memory.pages] for memory in self.memories]
+
+    def digest(self, page_hashes: Sequence[Sequence[bytes]] | None = None) -> bytes:
+        """Return the BLAKE3 of the state; equal states of one module have equal digests.
+
+        `page_hashes` spares them to be computed again.
+        """
+        hashes = self.page_hashes() if page_hashes is None else page_hashes
         hasher = blake3(derive_key_context="tickwork 1 agent image")
         hasher.update(struct.pack("<QQQQ", len(self.memories), len(self.globals), self.start_ns, self.drawn))
         hasher.update(struct.pack("<Q", len(self.seed)) + self.seed)
         for place, bits in self.globals:
             hasher.update(struct.pack("<QQ", place, bits))
-        for memory in self.memories:
+        for memory, of_pages in zip(self.memories, hashes, strict=True):
             hasher.update(struct.pack("<QQ", memory.size, len(memory.numbers)))
             hasher.update(struct.pack(f"<{len(memory.numbers)}Q", *memory.numbers))
-            for page in memory.pages:
-                hasher.update(page)
+            hasher.update(b"".join(of_pages))
         return hasher.digest()
+
+
+def page_hash(page: bytes) -> bytes:
+    """Return the BLAKE3 by which a page is known."""
+    return blake3(page).digest()

@@ -1,12 +1,10 @@
 """Taking an agent's state, and putting it into a fresh instance (`core.image` says what it is)."""
 
 import ctypes
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from tickwork.core.errors import HostError
 from tickwork.core.image import PAGE_BYTES, AgentImage, MemoryImage
@@ -15,16 +13,18 @@ from tickwork.guest.plan import ExportSource
 from tickwork.guest.touched import touched_pages
 
 WASM_PAGE_BYTES = 65536
-_PAGE_WORDS = PAGE_BYTES // 8
+_ZERO_PAGE = bytes(PAGE_BYTES)
+# A value of the engine: its kind, then its bits, of which only those of scalars are looked at.
+_VALUE = struct.Struct(f"<{capi.VALUE_OFFSET}xQ{capi.VALUE_BYTES - capi.VALUE_OFFSET - 8}x")
 Extern = Any  # a ctypes array of one extern; ctypes' own types say less than they should
-Pages = npt.NDArray[np.uint64]  # of shape (pages, 512)
+Window = Any  # a ctypes array over a whole memory: its slices are bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
     """What instances of one program have in common before they run."""
 
-    memories: tuple[Pages, ...]
+    memories: tuple[bytes, ...]
     globals: tuple[int, ...]
 
 
@@ -40,17 +40,17 @@ class Reach:
         self._context = context
         self._memories = memories
         self._globals = global_handles
+        self._global_handles = [_handle(extern) for extern in global_handles]
 
     def size(self, memory: int) -> int:
         """Return a memory's present size in bytes."""
         return int(capi.memory_data_size(self._context, _handle(self._memories[memory])))
 
-    def window(self, memory: int) -> tuple[int, Pages]:
-        """Return a memory's address and its pages, which are not a copy."""
+    def window(self, memory: int) -> tuple[int, int, Window]:
+        """Return a memory's address, its size, and the memory itself, which is not a copy."""
         address = int(capi.memory_data(self._context, _handle(self._memories[memory])) or 0)
         size = self.size(memory)
-        raw: Any = (ctypes.c_char * size).from_address(address) if size else b""
-        return address, np.frombuffer(raw, dtype=np.uint64).reshape(-1, _PAGE_WORDS)
+        return address, size, (ctypes.c_char * size).from_address(address) if size else b""
 
     def grow(self, memory: int, size: int) -> None:
         """Grow a memory to `size` bytes; raise `HostError` if its limits do not allow that."""
@@ -72,15 +72,15 @@ class Reach:
 
     def read_globals(self) -> tuple[int, ...]:
         """Return the bits of every mutable global, floats as they lie in memory."""
-        value: Any = ctypes.create_string_buffer(capi.VALUE_BYTES)
-        at = ctypes.addressof(value)
-        bits = []
-        for handle in self._globals:
-            # What the engine does not write of a value is whatever was there before.
-            ctypes.memset(at, 0, capi.VALUE_BYTES)
-            capi.global_get(self._context, _handle(handle), at)
-            bits.append(int.from_bytes(value.raw[capi.VALUE_OFFSET : capi.VALUE_OFFSET + 8], "little"))
-        return tuple(bits)
+        step = capi.VALUE_BYTES
+        # Zeroed, since the engine writes only as much of a value as its type has.
+        values = ctypes.create_string_buffer(max(step * len(self._global_handles), 1))
+        at = ctypes.addressof(values)
+        context, global_get = self._context, capi.global_get
+        for handle in self._global_handles:
+            global_get(context, handle, at)
+            at += step
+        return tuple(bits for (bits,) in _VALUE.iter_unpack(values.raw[: step * len(self._global_handles)]))
 
     def write_global(self, place: int, bits: int) -> None:
         """Set a mutable global; its type stays what it is."""
@@ -113,26 +113,25 @@ def find_externs(context: int, instances_at: int, sources: Iterable[ExportSource
 
 def take_base(state: Reach) -> Base:
     """Return the base, from an instance that has not run."""
-    memories = tuple(state.window(memory)[1].copy() for memory in range(state.memory_count))
-    return Base(memories, state.read_globals())
-
-
-def take_memory(state: Reach, memory: int, base: Pages) -> MemoryImage:
-    """Return the pages of one memory that differ from the base."""
-    address, pages = state.window(memory)
-    touched = touched_pages(address, pages.nbytes, PAGE_BYTES)
-    candidates = np.arange(len(pages)) if touched is None else np.flatnonzero(touched)
-    within = candidates[candidates < len(base)]
-    beyond = candidates[candidates >= len(base)]
-    changed = within[(pages[within] != base[within]).any(axis=1)]
-    grown = beyond[pages[beyond].any(axis=1)]
-    numbers = np.concatenate((changed, grown))
-    copied = pages[numbers].tobytes()
-    return MemoryImage(
-        size=pages.nbytes,
-        numbers=tuple(numbers.tolist()),
-        pages=tuple(copied[at : at + PAGE_BYTES] for at in range(0, len(copied), PAGE_BYTES)),
+    return Base(
+        tuple(bytes(state.window(memory)[2]) for memory in range(state.memory_count)), state.read_globals()
     )
+
+
+def take_memory(state: Reach, memory: int, base: bytes) -> MemoryImage:
+    """Return the pages of one memory that differ from the base."""
+    address, size, window = state.window(memory)
+    touched = touched_pages(address, size, PAGE_BYTES)
+    numbers: list[int] = []
+    pages: list[bytes] = []
+    base_size = len(base)
+    for number in range(size // PAGE_BYTES) if touched is None else touched:
+        at = number * PAGE_BYTES
+        page = window[at : at + PAGE_BYTES]
+        if page != (base[at : at + PAGE_BYTES] if at < base_size else _ZERO_PAGE):
+            numbers.append(number)
+            pages.append(page)
+    return MemoryImage(size, tuple(numbers), tuple(pages))
 
 
 def take_globals(state: Reach, base: Base) -> tuple[tuple[int, int], ...]:
@@ -149,11 +148,13 @@ def put(state: Reach, image: AgentImage) -> None:
         raise HostError("a snapshot's agent has another number of memories than its module")
     for memory, wanted in enumerate(image.memories):
         state.grow(memory, wanted.size)
-        _, pages = state.window(memory)
-        if pages.nbytes != wanted.size or any(number >= len(pages) for number in wanted.numbers):
+        address, size, _ = state.window(memory)
+        last = wanted.numbers[-1] if wanted.numbers else -1
+        if size != wanted.size or last >= size // PAGE_BYTES or min(wanted.numbers, default=0) < 0:
             raise HostError("a snapshot's memory does not have the size that it states")
-        if wanted.numbers:
-            content = np.frombuffer(b"".join(wanted.pages), dtype=np.uint64).reshape(-1, _PAGE_WORDS)
-            pages[np.array(wanted.numbers)] = content
+        for number, page in zip(wanted.numbers, wanted.pages, strict=True):
+            if number > last or len(page) != PAGE_BYTES:
+                raise HostError("a snapshot's pages are out of order")
+            ctypes.memmove(address + number * PAGE_BYTES, page, PAGE_BYTES)
     for place, bits in image.globals:
         state.write_global(place, bits)

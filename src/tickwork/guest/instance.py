@@ -73,6 +73,7 @@ class Instance:
         self._word_at = ctypes.addressof(self._word)
         self._frame: HostFrame | None = None
         self._kept: Any = None
+        self._reach: Reach | None = None
 
     def close(self) -> None:
         """Free everything that the engine holds for this agent."""
@@ -137,11 +138,13 @@ class Instance:
 
     def reach(self) -> Reach:
         """Return access to everything mutable; only between turns, and only while the instance is open."""
-        plan = self._program.plan
-        at = ctypes.addressof(self._instances)
-        memories = find_externs(self._context, at, plan.memories)
-        global_handles = find_externs(self._context, at, [source for source, _ in plan.globals])
-        return Reach(self._context, memories, global_handles)
+        if self._reach is None:
+            plan = self._program.plan
+            at = ctypes.addressof(self._instances)
+            memories = find_externs(self._context, at, plan.memories)
+            global_handles = find_externs(self._context, at, [source for source, _ in plan.globals])
+            self._reach = Reach(self._context, memories, global_handles)
+        return self._reach
 
     @classmethod
     def base(cls, program: Program) -> Base:

@@ -6,37 +6,43 @@ resident, in every one of many agents.
 """
 
 import contextlib
+import functools
 import mmap
 import os
+import re
+import sys
 
-import numpy as np
-import numpy.typing as npt
-
-# Documentation/admin-guide/mm/pagemap.rst: one 64-bit word a page.
+# Documentation/admin-guide/mm/pagemap.rst: one 64-bit word a page. Bit 63: present; 62: swapped; 61: the
+# page of a file, or shared.
 _WORD_BYTES = 8
-_PRESENT = np.uint64(1 << 63)
-_SWAPPED = np.uint64(1 << 62)
-_FILE_OR_SHARED = np.uint64(1 << 61)
-_PATH = "/proc/self/pagemap"
+_TOP_BYTE = 7 if sys.byteorder == "little" else 0
+# A word's top byte where the page is the process's own: present and no file's, or swapped out.
+_OWN = re.compile(rb"[\x80-\x9f\x40-\x7f\xc0-\xff]")
 
 
-def touched_pages(address: int, size: int, page_bytes: int) -> npt.NDArray[np.bool_] | None:
-    """Return, for each page of [address, address + size), whether it may differ from the mapped image.
+@functools.cache
+def _page_map(_process: int) -> int | None:
+    """Return a descriptor of this process's page map, or None where there is none; kept open for ever."""
+    with contextlib.suppress(OSError):
+        return os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+    return None
+
+
+def touched_pages(address: int, size: int, page_bytes: int) -> list[int] | None:
+    """Return the pages of [address, address + size), by number, that may differ from the mapped image.
 
     None where the system does not tell, or its pages are not `page_bytes`: then every page may.
     """
     if page_bytes != mmap.PAGESIZE or address % page_bytes:
         return None
+    page_map = _page_map(os.getpid())  # a forked child has a map of its own
+    if page_map is None:
+        return None
     count = size // page_bytes
-    with contextlib.suppress(OSError):
-        descriptor = os.open(_PATH, os.O_RDONLY)
-        try:
-            data = os.pread(descriptor, count * _WORD_BYTES, address // page_bytes * _WORD_BYTES)
-        finally:
-            os.close(descriptor)
-        if len(data) == count * _WORD_BYTES:
-            words = np.frombuffer(data, dtype=np.uint64)
-            own = (words & _PRESENT != 0) & (words & _FILE_OR_SHARED == 0)
-            touched: npt.NDArray[np.bool_] = own | (words & _SWAPPED != 0)
-            return touched
-    return None
+    try:
+        data = os.pread(page_map, count * _WORD_BYTES, address // page_bytes * _WORD_BYTES)
+    except OSError:
+        return None
+    if len(data) != count * _WORD_BYTES:
+        return None
+    return [found.start() for found in _OWN.finditer(data[_TOP_BYTE::_WORD_BYTES])]

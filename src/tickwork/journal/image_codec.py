@@ -5,13 +5,16 @@ of MessagePack; the pages' numbers and row ids are differences, which are small 
 image holds it against the image's digest, so a page's frame needs no checksum of its own.
 """
 
+import sys
+from array import array
 from collections.abc import Sequence
+from itertools import chain
+from operator import sub
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import zstandard
-from blake3 import blake3
 
 from tickwork.core.image import PAGE_BYTES, AgentImage, MemoryImage
 from tickwork.journal.codec import Damage, compressor, unpack_frame
@@ -74,6 +77,17 @@ class StoredImage(msgspec.Struct, frozen=True):
         return AgentImage(tuple(memories), rest.globals, rest.seed, rest.start_ns, rest.drawn)
 
 
+def _differences(kind: str, numbers: Sequence[int], before: int) -> "array[int]":
+    """Return each number less the one before it, little-endian; raise ValueError if one does not fit."""
+    try:
+        steps = array(kind, map(sub, numbers, chain((before,), numbers)))
+    except OverflowError:
+        raise ValueError("an image's pages are out of order") from None
+    if sys.byteorder == "big":
+        steps.byteswap()
+    return steps
+
+
 class ImagePacker:
     """Packs pages and images; not to be shared between threads, because a zstd compressor is not."""
 
@@ -94,16 +108,17 @@ class ImagePacker:
         """
         memories = []
         for memory, pages in zip(image.memories, ids, strict=True):
-            numbers = np.array(memory.numbers, np.int64)
-            steps = np.diff(numbers, prepend=-1)
-            if len(numbers) and (steps.min() < 1 or numbers[-1] >= memory.size // PAGE_BYTES):
+            numbers = memory.numbers
+            # What is not ascending gives a step below 1, which a u32 array refuses or `min` finds.
+            steps = _differences("I", numbers, -1)
+            if numbers and (min(steps) < 1 or numbers[-1] >= memory.size // PAGE_BYTES):
                 raise ValueError("an image's pages are out of order, or beyond its memory")
             if memory.size > _MEMORY_BYTES_MAX or len(memory.pages) != len(numbers):
                 raise ValueError("an image's memory is too large, or lacks pages")
             if any(len(page) != PAGE_BYTES for page in memory.pages):
                 raise ValueError(f"an image's page is not {PAGE_BYTES} bytes")
-            gaps = np.diff(np.array(pages, np.int64), prepend=0)
-            memories.append(_Memory(memory.size, steps.astype("<u4").tobytes(), gaps.astype("<i8").tobytes()))
+            gaps = _differences("q", pages, 0)
+            memories.append(_Memory(memory.size, steps.tobytes(), gaps.tobytes()))
         rest = _Rest(tuple(memories), image.globals, image.seed, image.start_ns, image.drawn)
         return self._rest.compress(_encode(rest))
 
@@ -166,8 +181,3 @@ def _places(memory: _Memory) -> tuple[tuple[int, ...], Ids]:
     if count and (ids.min() < 1 or ids.max() > PAGE_ID_MAX):
         raise Damage("it names impossible pages")
     return tuple(numbers.tolist()), ids
-
-
-def page_hash(page: bytes) -> bytes:
-    """Return the BLAKE3 of a page, which is how equal ones are found."""
-    return blake3(page).digest()

@@ -12,7 +12,7 @@ import numpy as np
 
 from tickwork.core.image import AgentImage
 from tickwork.journal.codec import Damage
-from tickwork.journal.image_codec import Ids, ImagePacker, ImageUnpacker, page_hash, unpack_image
+from tickwork.journal.image_codec import Ids, ImagePacker, ImageUnpacker, unpack_image
 from tickwork.journal.page_index import KnownPages
 
 # Few enough that a page of this batch cannot be forgotten before it is in the table.
@@ -44,11 +44,15 @@ class PageStore:
 
     def put(self, image: AgentImage) -> Kept:
         """Store an image unless it is there; raise ValueError for one that no agent can have."""
-        digest = image.digest()
+        hashes = image.page_hashes()
+        digest = image.digest(hashes)
         found = self._database.execute("SELECT id, bytes FROM image WHERE hash = ?", (digest,)).fetchone()
         if found is not None and (found[0] >= self._first_image or found[0] in self._checked_images):
             return Kept(found[0], digest, None)
-        ids = [self._page_ids(memory.pages) for memory in image.memories]
+        ids = [
+            self._page_ids(memory.pages, of_pages)
+            for memory, of_pages in zip(image.memories, hashes, strict=True)
+        ]
         packed = self._packer.pack_image(image, ids)
         if found is not None:
             row = int(found[0])
@@ -86,13 +90,12 @@ class PageStore:
         # Used again from the lowest on, which fills the gaps in the table.
         self._free_pages = sorted([*self._free_pages, *rows], reverse=True)
 
-    def _page_ids(self, pages: Sequence[bytes]) -> list[int]:
+    def _page_ids(self, pages: Sequence[bytes], hashes: Sequence[bytes]) -> list[int]:
         """Return the rows of pages, storing those that are not there."""
         known = self._known
         ids: list[int] = []
         fresh: list[tuple[int, bytes, bytes]] = []
-        for page in pages:
-            digest = page_hash(page)
+        for page, digest in zip(pages, hashes, strict=True):
             row = known.find(digest)
             if row is None:
                 row = None if known.complete else self._stored(digest, page)

@@ -16,11 +16,11 @@ import numpy as np
 from tickwork.core.checkpoint import state_digest
 from tickwork.core.digest import DIGEST_BYTES, Digests
 from tickwork.core.errors import RunFileError
-from tickwork.core.image import AgentImage
+from tickwork.core.image import AgentImage, page_hash
 from tickwork.journal.codec import Damage
 from tickwork.journal.connect import one_state, reading
 from tickwork.journal.header import Header
-from tickwork.journal.image_codec import ImageUnpacker, StoredImage, page_hash, unpack_image
+from tickwork.journal.image_codec import ImageUnpacker, StoredImage, unpack_image
 from tickwork.journal.snapshot_codec import Pairs, unpack_agents, unpack_world
 
 _T = TypeVar("_T")
