@@ -10,8 +10,8 @@ import msgspec
 import typer
 
 import tickwork
+from tickwork.cli import recording as shared
 from tickwork.cli import replay as replay_command
-from tickwork.cli import run as run_command
 from tickwork.cli.console import print_line, say
 from tickwork.cli.interrupt import interruptible
 from tickwork.cli.progress import progress
@@ -51,15 +51,15 @@ def demo(
         project = project.with_paths(inputs={"tickets": input_}, outputs={})
     file = folder / "triage.tick"
     programs = compile_project(project)
-    report = run_command.BadLines()
+    report = shared.BadLines()
     with (
         interruptible() as stop,
         closing(report),
         Run(project, file, force=force, report=report, programs=programs) as recording,
     ):
-        status = run_command.record_to_end(recording, stop, quiet=False)
+        status = shared.record_to_end(recording, stop, quiet=False)
     _show_report(example, Path(outputs["report"]))
-    run_command.show(recording, err=False)
+    shared.show(recording, err=False)
     if status == STATUS_INTERRUPTED:
         raise typer.Exit(_EXIT_INTERRUPTED)
     print_line("")

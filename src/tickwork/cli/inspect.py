@@ -6,8 +6,10 @@ from typing import Annotated
 import typer
 
 from tickwork.cli.console import print_json, print_line, print_rows, say
+from tickwork.cli.moment import Wanted, show_moment
 from tickwork.core.errors import InputError
 from tickwork.journal.reader import RunReader
+from tickwork.runtime.seek import Recording
 from tickwork.runtime.views import VIEWS, Filter, require_known
 
 _RIGHT = (
@@ -20,18 +22,57 @@ _DIGEST_CHARS = 16
 def inspect(
     file: Annotated[Path, typer.Argument(help="A run file.")],
     view: Annotated[
-        str, typer.Argument(help="What to show: summary, agents, ticks, messages, effects or logs.")
-    ] = "summary",
+        str | None,
+        typer.Argument(help="What to show: summary (the default), agents, ticks, messages, effects or logs."),
+    ] = None,
     agent: Annotated[str | None, typer.Option("--agent", help="Only what concerns this agent.")] = None,
     tick: Annotated[int | None, typer.Option("--tick", min=0, help="Only this tick.")] = None,
     first: Annotated[int, typer.Option("--from", min=0, help="Only from this tick on.")] = 0,
     last: Annotated[int | None, typer.Option("--to", min=0, help="Only up to this tick.")] = None,
     *,
+    at: Annotated[
+        int | None, typer.Option("--at", min=0, help="Show the world as it is before this tick is run.")
+    ] = None,
+    state: Annotated[
+        bool, typer.Option("--state", help="With --at and --agent: a Python agent's attributes.")
+    ] = False,
+    memory: Annotated[
+        bool, typer.Option("--memory", help="With --at and --agent: size and hash of its memory.")
+    ] = False,
+    hexdump: Annotated[
+        str | None,
+        typer.Option("--hexdump", metavar="START:END", help="With --at and --agent: bytes of its memory."),
+    ] = None,
+    memory_diff: Annotated[
+        tuple[int, int] | None,
+        typer.Option("--memory-diff", metavar="T1 T2", help="With --agent: its memory at two moments."),
+    ] = None,
     json: Annotated[
-        bool, typer.Option("--json", help="Print JSON: one object for the summary, else one a line.")
+        bool, typer.Option("--json", help="Print JSON: one object a line for a view that has rows, else one.")
     ] = False,
 ) -> None:
-    """Show a run file's agents, ticks, messages, effects or logs."""
+    """Show a run file's agents, ticks, messages, effects or logs, or the world at any tick."""
+    ranged = tick is not None or bool(first) or last is not None
+    wanted = Wanted(agent, at, memory_diff, hexdump, state=state, memory=memory)
+    if wanted.is_moment:
+        wanted.check(view, ranged=ranged)
+        with Recording.open(file) as recording:
+            show_moment(recording, wanted, json=json)
+        return
+    _view(file, view or "summary", agent, tick, first, last, json=json)
+
+
+def _view(
+    file: Path,
+    view: str,
+    agent: str | None,
+    tick: int | None,
+    first: int,
+    last: int | None,
+    *,
+    json: bool,
+) -> None:
+    """Show a view over all ticks or a range of them."""
     if view != "summary" and view not in VIEWS:
         raise InputError(f"there is no view {view!r}; choose summary, {', '.join(VIEWS)}")
     if tick is not None and (first or last is not None):
@@ -62,7 +103,9 @@ def _summary(reader: RunReader, *, json: bool) -> None:
         "run": header.run,
         "name": reader.spec.name,
         "status": reader.status,
-        "ticks": 0 if last is None else last + 1,
+        "start_tick": header.start_tick,
+        "ticks": 0 if last is None else last + 1 - header.start_tick,
+        "parent": None if header.parent is None else f"{header.parent.run} before tick {header.parent.tick}",
         "seed": reader.spec.seed,
         "agents": len(reader.spec.agents),
         "kinds": [kind.id for kind in reader.spec.kinds],

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from tickwork.cli import demo, diff, doctor, inspect, new, replay, run
+from tickwork.cli import bisect, demo, diff, doctor, fork, inspect, new, replay, resume, run, snapshots
 from tickwork.cli.console import say
 from tickwork.core.errors import HostError, TickworkError
 
@@ -29,8 +29,12 @@ app = typer.Typer(
 app.command("new")(new.new)
 app.command("run")(run.run)
 app.command("replay")(replay.replay)
+app.command("resume")(resume.resume)
+app.command("fork")(fork.fork)
 app.command("inspect")(inspect.inspect)
+app.command("snapshots")(snapshots.snapshots)
 app.command("diff")(diff.diff)
+app.command("bisect")(bisect.bisect)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 
