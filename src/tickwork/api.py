@@ -1,17 +1,35 @@
-"""The Python interface: `load`, `record`, `replay`."""
+"""The Python interface: `load`, `record`, `replay`; `open`, `resume`, `fork` and `diff`."""
 
-import os
 from pathlib import Path
 
 from tickwork.runtime.assemble import load_project
+from tickwork.runtime.diff import diff as diff_files
+from tickwork.runtime.diff_result import Diff
+from tickwork.runtime.places import AnyPath
 from tickwork.runtime.project import Project
 from tickwork.runtime.record import Run
 from tickwork.runtime.replay import Replay
 from tickwork.runtime.replay import replay as replay_file
+from tickwork.runtime.resume import resume as resume_file
+from tickwork.runtime.seek import AgentMoment, Moment, Recording
 
-__all__ = ["Project", "Replay", "Run", "load", "record", "replay"]
-
-AnyPath = str | os.PathLike[str]
+__all__ = [
+    "AgentMoment",
+    "AnyPath",
+    "Diff",
+    "Moment",
+    "Project",
+    "Recording",
+    "Replay",
+    "Run",
+    "diff",
+    "fork",
+    "load",
+    "open",
+    "record",
+    "replay",
+    "resume",
+]
 
 
 def load(path: AnyPath) -> Project:
@@ -36,3 +54,39 @@ def replay(path: AnyPath) -> Replay:
     Raises `RunFileError` if it is no run file; a difference is in the result, not an error.
     """
     return replay_file(Path(path))
+
+
+def open(path: AnyPath) -> Recording:  # noqa: A001 - `tickwork.open`, as `gzip.open`
+    """Open a run file to look at it at any tick; use the result in a `with` block.
+
+    Raises `RunFileError` if it is no run file.
+    """
+    return Recording.open(Path(path))
+
+
+def resume(path: AnyPath, *, ticks: int | None = None) -> Run:
+    """Go on with a run file where it ends; use the result in a `with` block.
+
+    `ticks` says after how many more `run_to_end` ends. Raises `RunFileError` for a file that is damaged,
+    does not replay, or is being written, and `InputError` for its inputs and outputs.
+    """
+    return resume_file(Path(path), ticks=ticks)
+
+
+def fork(path: AnyPath, at: int, out: AnyPath, *, edits: AnyPath | None = None, force: bool = False) -> Path:
+    """Make the run file `out`, a run that goes on from before tick `at` of another with the edits of a file.
+
+    Returns its path; `resume` takes it on. Raises a `TickworkError`, and `EditError` for the edits.
+    """
+    with open(path) as recording:
+        return recording.at(at).fork(Path(out), edits=None if edits is None else Path(edits), force=force)
+
+
+def diff(
+    a: AnyPath, b: AnyPath, *, agent: str | None = None, first: int = 0, last: int | None = None
+) -> Diff:
+    """Compare two run files tick by tick; `agent` and the ticks `first` to `last` narrow it down.
+
+    Raises `RunFileError` for a file that cannot be read.
+    """
+    return diff_files(Path(a), Path(b), agent=agent, first=first, last=last)

@@ -1,10 +1,13 @@
 """What tests of agents and of runs need."""
 
+import tempfile
 from pathlib import Path
 
-from tickwork.api import AnyPath, Replay, replay
+from tickwork.api import AnyPath, Replay, diff, fork, replay
+from tickwork.api import open as open_recording
+from tickwork.runtime.resume import resume
 
-__all__ = ["assert_replays"]
+__all__ = ["assert_forks_equal_prefix", "assert_replays"]
 
 
 def assert_replays(path: AnyPath) -> Replay:
@@ -12,3 +15,29 @@ def assert_replays(path: AnyPath) -> Replay:
     result = replay(path)
     assert result.identical, f"{Path(path).name} does not replay: {result.first_divergence}"
     return result
+
+
+def assert_forks_equal_prefix(path: AnyPath, tick: int | None = None) -> None:
+    """Fork a run file without edits, run the fork to where the original ends, and compare all of it.
+
+    Forks before `tick`, or before the file's second tick, one in the middle, and its last. Raises
+    AssertionError naming the tick and the agents. Nothing is left behind.
+    """
+    with open_recording(path) as recording:
+        first, end = recording.first_tick, recording.end_tick
+        digests = recording.at(end).digests
+    chosen = (
+        [tick] if tick is not None else sorted({min(first + 1, end), (first + end) // 2, max(first, end - 1)})
+    )
+    for at in chosen:
+        with tempfile.TemporaryDirectory() as folder:
+            out = fork(path, at, Path(folder) / "fork.tick")
+            with resume(out) as run:
+                if end > at:
+                    run.advance(end - at)
+                same = run.digests == digests
+            found = None if same or end == at else diff(path, out).first
+        where = (
+            "" if found is None else f" in tick {found.tick}: {', '.join(turn.agent for turn in found.turns)}"
+        )
+        assert same, f"a fork of {Path(path).name} before tick {at} differs from it{where}"

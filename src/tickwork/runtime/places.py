@@ -7,6 +7,7 @@ from pathlib import Path
 from tickwork.core.errors import InputError
 from tickwork.runtime.project import Project
 
+AnyPath = str | os.PathLike[str]
 # In place of a path: standard input, or standard output.
 STREAM = "-"
 
