@@ -2,7 +2,7 @@
 
 import ctypes
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from tickwork.guest.plan import ExportSource
 from tickwork.guest.touched import touched_pages
 
 WASM_PAGE_BYTES = 65536
+_MASK_32, _MASK_64 = (1 << 32) - 1, (1 << 64) - 1
 _ZERO_PAGE = bytes(PAGE_BYTES)
 # A value of the engine: its kind, then its bits, of which only those of scalars are looked at.
 _VALUE = struct.Struct(f"<{capi.VALUE_OFFSET}xQ{capi.VALUE_BYTES - capi.VALUE_OFFSET - 8}x")
@@ -36,11 +37,14 @@ class Reach:
         context: int,
         memories: list[Extern],
         global_handles: list[Extern],
+        global_types: Sequence[str],
     ) -> None:
         self._context = context
         self._memories = memories
         self._globals = global_handles
         self._global_handles = [_handle(extern) for extern in global_handles]
+        # Beyond its type's width a value holds whatever lay there before.
+        self._masks = [_MASK_32 if kind in {"i32", "f32"} else _MASK_64 for kind in global_types]
 
     def size(self, memory: int) -> int:
         """Return a memory's present size in bytes."""
@@ -73,14 +77,14 @@ class Reach:
     def read_globals(self) -> tuple[int, ...]:
         """Return the bits of every mutable global, floats as they lie in memory."""
         step = capi.VALUE_BYTES
-        # Zeroed, since the engine writes only as much of a value as its type has.
         values = ctypes.create_string_buffer(max(step * len(self._global_handles), 1))
         at = ctypes.addressof(values)
         context, global_get = self._context, capi.global_get
         for handle in self._global_handles:
             global_get(context, handle, at)
             at += step
-        return tuple(bits for (bits,) in _VALUE.iter_unpack(values.raw[: step * len(self._global_handles)]))
+        read = _VALUE.iter_unpack(values.raw[: step * len(self._global_handles)])
+        return tuple(bits & mask for (bits,), mask in zip(read, self._masks, strict=True))
 
     def write_global(self, place: int, bits: int) -> None:
         """Set a mutable global; its type stays what it is."""

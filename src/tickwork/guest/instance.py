@@ -143,7 +143,7 @@ class Instance:
             at = ctypes.addressof(self._instances)
             memories = find_externs(self._context, at, plan.memories)
             global_handles = find_externs(self._context, at, [source for source, _ in plan.globals])
-            self._reach = Reach(self._context, memories, global_handles)
+            self._reach = Reach(self._context, memories, global_handles, [kind for _, kind in plan.globals])
         return self._reach
 
     @classmethod
