@@ -22,6 +22,7 @@ from tickwork.journal.connect import DAMAGE_ERRORS, connect, one_state, reading
 from tickwork.journal.cursor import InputCursor, load_cursors
 from tickwork.journal.header import End, Header
 from tickwork.journal.identify import identify, read_rows
+from tickwork.journal.marks import nearest_mark
 from tickwork.journal.snapshot_sizes import SnapshotInfo, snapshot_sizes
 from tickwork.journal.snapshots import Snapshot, SnapshotReader
 
@@ -165,6 +166,10 @@ class RunReader:
     def nearest_snapshot(self, tick: int) -> int | None:
         """Return the tick of the last snapshot not after `tick`, or None; its content is not looked at."""
         return None if self._snapshots is None else self._snapshots.nearest(tick)
+
+    def nearest_mark(self, tick: int) -> tuple[int, Digests, bytes] | None:
+        """Return the last world that is kept by itself and is not after `tick`: its tick, chain and bytes."""
+        return None if self._snapshots is None else nearest_mark(self.path, self._database, tick)
 
     def snapshot(self, tick: int, agents: Collection[int] | None = None) -> Snapshot:
         """Return the snapshot of exactly `tick`, with the images of `agents` or, for None, of all.

@@ -35,6 +35,10 @@ TABLES_ADDED_2 = {
         "CREATE TABLE input (source INTEGER PRIMARY KEY NOT NULL, offset INTEGER NOT NULL,"
         " line INTEGER NOT NULL, exhausted INTEGER NOT NULL)"
     ),
+    "mark": (
+        "CREATE TABLE mark (tick INTEGER PRIMARY KEY NOT NULL, digest BLOB NOT NULL, exact BLOB NOT NULL,"
+        " world BLOB NOT NULL)"
+    ),
     "arrival": "CREATE TABLE arrival (tick INTEGER PRIMARY KEY NOT NULL, body BLOB NOT NULL)",
 }
 TABLES = _TABLES_1 | TABLES_ADDED_2

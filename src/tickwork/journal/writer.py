@@ -19,6 +19,7 @@ from tickwork.journal.codec import Damage, EntryPacker
 from tickwork.journal.create import ForkStart, create_run_file
 from tickwork.journal.cursor import InputCursor, store_cursors
 from tickwork.journal.header import KEY_CHECK, KEY_END, End, Header, Value, check_value, encode_end
+from tickwork.journal.marks import store_mark
 from tickwork.journal.resume import reopen
 from tickwork.journal.retention import Policy, kept_ticks
 from tickwork.journal.snapshot_codec import WORLD_BYTES_MAX
@@ -192,6 +193,23 @@ class RunWriter:
             raise self._failure(error) from error
         self._dirty = True
         return result
+
+    def append_mark(self, tick: int, digests: Digests, world: bytes) -> None:
+        """Add the world of the boundary before `tick`, which is next; the next commit stores it.
+
+        Raises ValueError for what is not in order, HostError if the disk fails. A world that exceeds the
+        format's size is left out: it would only have saved time.
+        """
+        self._check_usable()
+        if (tick, digests) != (self._next_tick, self._digests):
+            raise ValueError(f"a mark of tick {tick} was appended where tick {self._next_tick} is next")
+        if len(world) > WORLD_BYTES_MAX:
+            return
+        try:
+            store_mark(self._database, tick, digests, world)
+        except sqlite3.Error as error:
+            raise self._failure(error) from error
+        self._dirty = True
 
     def retain(self, policy: Policy) -> tuple[int, ...]:
         """Remove the snapshots that a policy does not keep, with what only they used; return their ticks.

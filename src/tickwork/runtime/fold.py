@@ -43,19 +43,30 @@ def fits(spec: RunSpec, world: World, entry: Entry) -> bool:
 def begin(reader: RunReader, tick: int) -> tuple[World, Digests]:
     """Return the last world not after `tick` that the file holds, and the chain there.
 
-    That is a snapshot's, or the run's first. A damaged snapshot is passed over: an earlier one only costs
-    time. `RunFileError` if a fork's own beginning is damaged.
+    That is a mark's, a snapshot's, or the run's first. A damaged one is passed over: an earlier one only
+    costs time. `RunFileError` if a fork's own beginning is damaged.
     """
+    mark = reader.nearest_mark(tick)
+    if mark is not None and mark[0] > (reader.nearest_snapshot(tick) or 0):
+        world = _decoded(mark[0], mark[2], reader.spec)
+        if world is not None:
+            return world, mark[1]
     for snapshot in reader.usable_snapshots(last=tick, agents=()):
-        try:
-            world = decode_world(snapshot.world, reader.spec)
-        except ValueError:
-            continue
-        if world.tick == snapshot.tick:
+        world = _decoded(snapshot.tick, snapshot.world, reader.spec)
+        if world is not None:
             return world, snapshot.digests
     if reader.header.start_tick:
         raise RunFileError(f"{reader.path}: the snapshot that this fork begins with is damaged")
     return genesis_world(reader.spec), reader.header.genesis()
+
+
+def _decoded(tick: int, data: bytes, spec: RunSpec) -> World | None:
+    """Return the world of `tick` from its bytes, or None if they hold no such world."""
+    try:
+        world = decode_world(data, spec)
+    except ValueError:
+        return None
+    return world if world.tick == tick else None
 
 
 def fold(reader: RunReader, world: World | None = None) -> Iterator[FoldedTick]:

@@ -1,6 +1,6 @@
 """When snapshots are taken: every so many ticks, or as often as a share of the run's time pays for."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tickwork.core.errors import InputError
 from tickwork.journal.retention import KeepAll, KeepLast, Policy, Thin
@@ -18,6 +18,10 @@ class SnapshotSettings:
     every: int | None = None
     share: float = DEFAULT_SHARE
     keep: Policy = field(default_factory=KeepAll)
+
+    def shared(self, part: float) -> "SnapshotSettings":
+        """Return the settings with a part of the share."""
+        return replace(self, share=self.share * part)
 
 
 def policy_of(keep: int | str) -> Policy:
@@ -40,8 +44,7 @@ class SnapshotSchedule:
 
     def __init__(self, settings: SnapshotSettings, now_s: float) -> None:
         self._settings = settings
-        self._began_s = now_s
-        self._spent_s = 0.0
+        self._ended_s = now_s
         self._next_cost_s = 0.0
         self._last_tick: int | None = None
 
@@ -56,12 +59,11 @@ class SnapshotSchedule:
             return False
         if every is not None:
             return every > 0 and tick % every == 0
-        # Including the next one's cost, so that the share holds after it and not only in the long run.
-        spent_s = self._spent_s + self._next_cost_s
-        return spent_s <= self._settings.share * (now_s - self._began_s + self._next_cost_s)
+        # Paid for in advance, by the time since the last one: savings are not spent on two in a row.
+        return self._next_cost_s <= self._settings.share * (now_s - self._ended_s)
 
     def taken(self, tick: int, began_s: float, ended_s: float) -> None:
         """Note a snapshot."""
         self._last_tick = tick
+        self._ended_s = ended_s
         self._next_cost_s = ended_s - began_s
-        self._spent_s += self._next_cost_s

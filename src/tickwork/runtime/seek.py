@@ -4,7 +4,6 @@ The world comes from the nearest snapshot before and the record from there on. A
 from its own last image, on the inboxes that the record gives it; every turn is held against its record.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +21,6 @@ from tickwork.core.messages import Message, MessageClass
 from tickwork.core.names import RUNTIME_SENDER
 from tickwork.core.outcomes import Outcome, OutcomeKind
 from tickwork.core.spec import RunSpec
-from tickwork.core.step import Plan, Turn
 from tickwork.core.timers import PendingTimer
 from tickwork.core.world import AgentState, Status, World
 from tickwork.guest.engine import Engine
@@ -30,9 +28,10 @@ from tickwork.guest.image import Base
 from tickwork.guest.instance import Instance
 from tickwork.guest.program import Program
 from tickwork.journal.reader import RunReader
-from tickwork.pool.inline import InlinePool
-from tickwork.runtime.fold import FoldedTick, begin, fold
+from tickwork.runtime.alone import run_alone
+from tickwork.runtime.fold import begin, fold
 from tickwork.runtime.fork import fork, read_edits
+from tickwork.runtime.places import AnyPath
 
 # The question that the Python guest's shell answers; only the runtime's own name may send it.
 STATE_TOPIC = "tickwork.state"
@@ -131,15 +130,15 @@ class Moment:
             raise InputError(f"there is no agent {name!r} at tick {self.tick}")
         return AgentMoment(self, index)
 
-    def fork(self, out: Path, *, edits: Path | None = None, force: bool = False) -> Path:
+    def fork(self, out: AnyPath, *, edits: AnyPath | None = None, force: bool = False) -> Path:
         """Make the run file `out`, a run that goes on from here with the edits of a file; return its path.
 
         See `fork`. `resume` takes it on.
         """
         reader = self.recording.reader
-        read, modules = (NO_EDITS, {}) if edits is None else read_edits(edits, reader.spec)
-        fork(reader.path, out, self.tick, edits=read, modules=modules, force=force)
-        return out
+        read, modules = (NO_EDITS, {}) if edits is None else read_edits(Path(edits), reader.spec)
+        fork(reader.path, Path(out), self.tick, edits=read, modules=modules, force=force)
+        return Path(out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +186,14 @@ class AgentMoment:
 
     def image(self) -> AgentImage:
         """Return the agent's whole state; `InputError` if it has none: it is not set up, or has ended."""
-        with self._instance() as (pool, _):
-            return pool.image(self.moment.world, self.index)
+        if self.standing.status is not Status.RUNNING:
+            raise InputError(
+                f"agent {self.standing.spec.id!r} has no state at tick {self.moment.tick}: it is "
+                f"{self.standing.status}"
+            )
+        recording = self.moment.recording
+        program = recording.program(self.standing.spec.module)
+        return run_alone(recording.reader, program, self.moment.world, self.index)
 
     def memory(self, place: int = 0) -> bytes:
         """Return one of the agent's linear memories whole."""
@@ -219,68 +224,6 @@ class AgentMoment:
         finally:
             instance.close()
         return _answer(spec.id, outcome)
-
-    def _instance(self) -> "_Rerun":
-        if self.standing.status is not Status.RUNNING:
-            raise InputError(
-                f"agent {self.standing.spec.id!r} has no state at tick {self.moment.tick}: it is "
-                f"{self.standing.status}"
-            )
-        return _Rerun(self.moment, self.index)
-
-
-class _Rerun:
-    """One agent run again alone, up to a moment. A context that closes its pool."""
-
-    def __init__(self, moment: Moment, agent: int) -> None:
-        self._moment = moment
-        self._agent = agent
-        spec = moment.world.agents[agent].spec
-        self._pool = InlinePool({spec.module: moment.recording.program(spec.module)})
-
-    def __enter__(self) -> tuple[InlinePool, int]:
-        try:
-            self._run()
-        except BaseException:
-            self._pool.close()
-            raise
-        return self._pool, self._agent
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._pool.close()
-
-    def _run(self) -> None:
-        reader = self._moment.recording.reader
-        for folded in self._from_image(reader):
-            if folded.before.tick >= self._moment.tick:
-                break
-            turn = next((turn for turn in folded.planned.turns if turn.agent == self._agent), None)
-            if turn is not None:
-                self._take(folded, turn)
-
-    def _from_image(self, reader: RunReader) -> Iterator[FoldedTick]:
-        """Restore the agent's last image before the moment, if there is one; return the ticks since."""
-        for snapshot in reader.usable_snapshots(last=self._moment.tick, agents=(self._agent,)):
-            self._pool.restore(snapshot.images)
-            world, _ = begin(reader, snapshot.tick)
-            return fold(reader, world)
-        return fold(reader)
-
-    def _take(self, folded: FoldedTick, turn: Turn) -> None:
-        alone: Plan = msgspec.structs.replace(folded.planned, turns=(turn,))
-        (outcome,) = self._pool.run(folded.before, alone)
-        recorded = next(entry for entry in folded.settled.entry.turns if entry.agent == self._agent)
-        if (outcome.kind, outcome.effects, outcome.detail) != (
-            recorded.kind,
-            recorded.effects,
-            recorded.detail,
-        ):
-            raise RunFileError(
-                f"agent {folded.before.agents[self._agent].spec.id!r} does not repeat its turn of tick "
-                f"{folded.before.tick}; `tickwork replay` tells more"
-            )
 
 
 def whole_memory(image: AgentImage, base: Base, place: int) -> bytes:

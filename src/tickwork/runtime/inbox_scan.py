@@ -1,0 +1,171 @@
+"""One agent's inboxes, read out of the record without retelling the whole run.
+
+Retelling a tick costs a few microseconds for every turn in it, of which one matters here. So entries are
+only searched for the agent's name and topics, and the few effects that match are decoded. The rules are
+those of `core.step`, for the case in which nothing was refused and nobody ended; wherever it is not that
+simple, `TooInvolved` is raised and the caller retells. A wrong inbox could not go unnoticed: the agent's turn
+would not be the recorded one.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from tickwork.core.effects import Effect, Publish, Send, Timer
+from tickwork.core.messages import Arrivals, Message, MessageClass
+from tickwork.core.names import INPUT_SENDER_PREFIX
+from tickwork.core.order import inbox_order
+from tickwork.core.outcomes import OutcomeKind
+from tickwork.core.spec import AgentSpec
+from tickwork.core.world import World
+from tickwork.journal.reader import StoredEntry
+
+
+class TooInvolved(Exception):  # noqa: N818 - sends the caller the longer way
+    """The inbox depends on more than messages that were simply delivered."""
+
+
+class _Turn(msgspec.Struct, frozen=True, array_like=True):
+    """`core.entry.TurnEntry` with its effects left encoded."""
+
+    agent: int
+    kind: OutcomeKind
+    effects: msgspec.Raw
+    refusals: msgspec.Raw = msgspec.Raw(b"\x90")
+    detail: msgspec.Raw = msgspec.Raw(b"\xa0")
+
+
+class _Entry(msgspec.Struct, frozen=True, array_like=True):
+    tick: int
+    arrivals: Arrivals
+    turns: tuple[_Turn, ...]
+    undelivered: msgspec.Raw
+
+
+_decode_entry = msgspec.msgpack.Decoder(_Entry).decode
+_decode_effects = msgspec.msgpack.Decoder(tuple[Effect, ...]).decode
+_NOTHING = b"\x90"  # an empty MessagePack array
+_NO_EFFECTS: tuple[Effect, ...] = ()
+
+
+class AgentTick(msgspec.Struct, frozen=True):
+    """A recorded turn of the agent: its inbox, and what it came to."""
+
+    tick: int
+    inbox: Sequence[Message]
+    kind: OutcomeKind
+    effects: tuple[Effect, ...]
+
+
+class InboxScan:
+    """The turns of the agent with index `agent` from `world` on, where it is running.
+
+    Or it is just set up: then nothing can wait for it, as agents ask for nothing in their setup.
+    """
+
+    def __init__(self, world: World, agent: int) -> None:
+        state = world.agents[agent]
+        self._world = world
+        self._agent = agent
+        self._spec: AgentSpec = state.spec
+        self._ids = [each.spec.id for each in world.agents]
+        self._waiting: list[Message] = list(world.mailboxes.get(agent, ()))
+        self._timers = {
+            request: (due, timer.tick, timer.effect, timer.topic, timer.body)
+            for due, at in world.timers.pending.items()
+            for (owner, request), timer in at.items()
+            if owner == agent
+        }
+        names = (state.spec.id, *state.spec.subscribe)
+        self._mentions = re.compile(b"|".join(re.escape(name.encode()) for name in names)).search
+
+    def turns(self, entries: Iterator[StoredEntry], end: int) -> Iterator[AgentTick]:
+        """Yield the agent's turns before tick `end`."""
+        for stored in entries:
+            if stored.tick >= end:
+                return
+            if stored.damage is not None:
+                raise TooInvolved
+            try:
+                entry = _decode_entry(stored.entry)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                raise TooInvolved from None
+            inbox = self._inbox(entry)
+            own = next((turn for turn in entry.turns if turn.agent == self._agent), None)
+            if (own is None) != (not inbox and not self._spec.every_tick):
+                raise TooInvolved
+            self._waiting = self._sent_to(entry)
+            if own is not None:
+                yield AgentTick(entry.tick, inbox, own.kind, self._own_turn(entry.tick, own))
+
+    def _inbox(self, entry: _Entry) -> Sequence[Message]:
+        inbox = self._waiting
+        extra: list[Message] = []
+        for place, item in enumerate(entry.arrivals.inputs):
+            source = self._world.run.inputs[item.source]
+            if self._spec.id in source.to:
+                sender = INPUT_SENDER_PREFIX + source.name
+                extra.append(
+                    Message(
+                        MessageClass.INPUT, entry.tick, item.source, place, sender, source.topic, item.body
+                    )
+                )
+        for request, (due, tick, effect, topic, body) in list(self._timers.items()):
+            if due == entry.tick:
+                del self._timers[request]
+                extra.append(
+                    Message(
+                        MessageClass.TIMER, tick, self._agent, effect, self._spec.id, topic, body, request
+                    )
+                )
+        return sorted([*inbox, *extra], key=inbox_order) if extra else inbox
+
+    def _sent_to(self, entry: _Entry) -> list[Message]:
+        """Return what the tick's turns send to the agent."""
+        if bytes(entry.undelivered) != _NOTHING:
+            raise TooInvolved
+        found: list[Message] = []
+        mentions = self._mentions
+        for turn in entry.turns:
+            if mentions(turn.effects) is None:
+                continue
+            if bytes(turn.refusals) != _NOTHING:
+                raise TooInvolved
+            if turn.agent >= len(self._ids):
+                raise TooInvolved  # spawned since
+            for place, effect in enumerate(_decode_effects(turn.effects)):
+                if (isinstance(effect, Send) and effect.to == self._spec.id) or (
+                    isinstance(effect, Publish) and effect.topic in self._spec.subscribe
+                ):
+                    found.append(
+                        Message(
+                            MessageClass.MESSAGE,
+                            entry.tick,
+                            turn.agent,
+                            place,
+                            self._ids[turn.agent],
+                            effect.topic,
+                            effect.body,
+                            effect.reply_to if isinstance(effect, Send) else None,
+                        )
+                    )
+        return found
+
+    def _own_turn(self, tick: int, own: _Turn) -> tuple[Effect, ...]:
+        """Return the agent's own effects, after its timers among them are noted."""
+        if own.kind is not OutcomeKind.OK or bytes(own.refusals) != _NOTHING:
+            raise TooInvolved
+        effects: tuple[Effect, ...] = _decode_effects(own.effects)
+        for place, effect in enumerate(effects):
+            if isinstance(effect, Timer):
+                self._timers.pop(effect.request, None)
+                if effect.after_ticks:
+                    self._timers[effect.request] = (
+                        tick + effect.after_ticks,
+                        tick,
+                        place,
+                        effect.topic,
+                        effect.body,
+                    )
+        return effects
