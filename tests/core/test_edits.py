@@ -251,7 +251,7 @@ def test_a_drop_that_matches_nothing_is_told_what_waits(edit):
 
 def test_a_long_mailbox_and_a_long_name_are_told_shortened():
     world = started(powerful("a", every_tick=True), powerful("b"))
-    world = tick(world, {"a": [Send("b", "\n" * 5000, b"")] * 20}).after
+    world = tick(world, {"a": [Send("b", "\n" * 250, b"")] * 20}).after
     told = refused(world, Edits(drop=(Drop("b", place=20),)))
     assert told.endswith("and 12 more")
     assert len(told) < 1000

@@ -375,3 +375,12 @@ def test_a_tick_in_which_nobody_starts_or_ends_copies_no_agents():
     after = tick(world, {"a": [Log(0, "")]}).after
     assert after.agents is world.agents
     assert after.directory is world.directory
+
+
+def test_a_topic_cannot_be_a_way_around_the_limit_on_a_mailboxs_bytes():
+    world = started(powerful("a", every_tick=True), powerful("b"))
+    long, longest = "t" * 257, "t" * 256
+    effects = [Send("b", long, b""), Send("b", longest, b""), Timer(long, b"", 1, 0)]
+    ticked = tick(world, {"a": effects})
+    assert [refusal.effect for refusal in ticked.settled.entry.turns[0].refusals] == [0, 2]
+    assert set(reasons(ticked)) == {"its topic is longer than 256 characters"}

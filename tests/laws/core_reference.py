@@ -123,7 +123,7 @@ class Reference:
         ids = [spec.id for spec in self.specs]
         match effect:
             case e.Send():
-                if effect.to not in ids:
+                if effect.to not in ids or len(effect.topic) > 256:
                     return "rejected"
                 head = (1, now, agent, place, ids[agent], effect.topic, effect.body, effect.reply_to)
                 return None if self._post(ids.index(effect.to), head) else "rejected"
@@ -159,6 +159,8 @@ class Reference:
         if effect.after_ticks == 0:
             self.timers.pop(key, None)
             return None
+        if len(effect.topic) > 256:
+            return "rejected"
         due = self.ticked.before.tick + effect.after_ticks
         own = [owner for owner, request in self.timers if owner == agent and request != effect.request]
         if due >= 1 << 63 or (key not in self.timers and len(own) >= self.specs[agent].limits.timers):

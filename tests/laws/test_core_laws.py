@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from core_reference import Reference, aim_of, grant_for, letter
 from core_strategies import Scenario, outcomes, play, runs, scenarios
-from hypothesis import given, settings
+from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 from core_worlds import chain
@@ -339,10 +339,13 @@ def test_the_chain_changes_with_every_byte_of_every_entry(entries, data):
 
 
 def test_the_scenarios_reach_what_the_laws_speak_of():
-    """A law that is never put to the test would hold without meaning."""
+    """A law that is never put to the test would hold without meaning.
+
+    Hypothesis draws other examples when other modules are loaded, so what is rare gets several rounds.
+    """
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=300, derandomize=True, database=None)
+    @settings(max_examples=300, derandomize=False, database=None)
     @given(scenarios())
     def look(scenario):
         for ticked in play(scenario):
@@ -366,13 +369,16 @@ def test_the_scenarios_reach_what_the_laws_speak_of():
                 turn.setup and turn.agent in ticked.before.mailboxes for turn in ticked.planned.turns
             )
 
-    look()
     wanted = (
         "denied", "rejected", "is full", "per tick", "per run", "pending timers", "is stopped", "Send",
         "Publish", "Output", "Timer", "Spawn", "Stop", "Log", "Metric", "undelivered", "fired", "carried",
     )  # fmt: skip
-    missing = [what for what in wanted if not seen[what]]
-    assert not missing, f"no example had {missing}: {dict(seen)}"
+    for number in range(6):
+        seed(number)(look)()
+        missing = [what for what in wanted if not seen[what]]
+        if not missing:
+            return
+    pytest.fail(f"no example had {missing}: {dict(seen)}")
 
 
 @pytest.mark.parametrize("decode", [decode_entry, decode_fuel])

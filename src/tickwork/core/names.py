@@ -10,6 +10,8 @@ TOPIC_REJECTED = "tickwork.rejected"
 INPUT_SENDER_PREFIX = "input:"
 
 NAME_BYTES_MAX = 128
+# A mailbox's bytes are those of bodies: topics must not be a way around that limit.
+TOPIC_CHARS_MAX = 256
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
 
 

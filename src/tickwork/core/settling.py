@@ -24,7 +24,13 @@ from tickwork.core.errors import HostError
 from tickwork.core.grants import Capability, find
 from tickwork.core.limits import Limits
 from tickwork.core.messages import Message, MessageClass
-from tickwork.core.names import RUNTIME_SENDER, TOPIC_DENIED, TOPIC_REJECTED, spawned_id_fault
+from tickwork.core.names import (
+    RUNTIME_SENDER,
+    TOPIC_CHARS_MAX,
+    TOPIC_DENIED,
+    TOPIC_REJECTED,
+    spawned_id_fault,
+)
 from tickwork.core.order import inbox_order
 from tickwork.core.outcomes import Outcome, OutcomeKind
 from tickwork.core.refusals import DENIED, REJECTED, Notice, Refused, clipped, number, quoted, target
@@ -58,6 +64,10 @@ class _Mailbox:
         self.messages: list[Message] = []
         self.room = limits.mailbox_messages
         self.room_bytes = limits.mailbox_bytes
+
+
+def _long_topic() -> Refused:
+    return Refused(REJECTED, f"its topic is longer than {TOPIC_CHARS_MAX} characters")
 
 
 class Settling:
@@ -132,9 +142,11 @@ class Settling:
                     receiver = routes.get(effect.to, -1)
                     if receiver < 0:
                         receiver = self._route(agent, effect.to)
-                    body = effect.body
+                    topic, body = effect.topic, effect.body
+                    if len(topic) > TOPIC_CHARS_MAX:
+                        raise _long_topic()
                     message = Message(
-                        _MESSAGE, self._tick, agent, place, sender, effect.topic, body, effect.reply_to
+                        _MESSAGE, self._tick, agent, place, sender, topic, body, effect.reply_to
                     )
                     self._put(receiver, message, len(body))
                 else:
@@ -269,6 +281,8 @@ class Settling:
         if effect.after_ticks == 0:
             self.timers.cancel(agent, effect.request)
             return
+        if len(effect.topic) > TOPIC_CHARS_MAX:
+            raise _long_topic()
         due = self._tick + effect.after_ticks
         if due > _TICK_MAX:
             raise Refused(REJECTED, f"a timer cannot be due after tick {_TICK_MAX}")

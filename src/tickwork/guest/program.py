@@ -49,6 +49,12 @@ class Program:
                 raise ModuleError(
                     f"the module's instances have {found} {what} in all; an agent has at most {most}"
                 )
+        wide = [kind for _, kind in self.plan.globals if kind not in {"i32", "i64", "f32", "f64"}]
+        if wide:
+            raise ModuleError(
+                f"the module has a mutable global of type {wide[0]}, which no snapshot could hold; keep such "
+                "values in memory"
+            )
         self.callbacks = tuple(host_callback(host, resolve(host)) for host in self.plan.hosts)
         self.modules: tuple[wasmtime.Module, ...] = load_or_compile(
             engine, [module.code for module in self.plan.modules]
