@@ -217,6 +217,100 @@ def many_c(count):
     return many(tiny_project(int(count), 1))
 
 
+def project_named(which):
+    return {"c": lambda: tiny_project(1000, 1), "python": lambda: desk_project(300)}[which]()
+
+
+def start(run):
+    """Set everybody up, and give the Python desks their first tickets; they pass them on for ever."""
+    run.advance()
+    if run.project.spec.inputs:
+        run.post("tickets", TICKET)
+
+
+def snapshot_overhead(which, ticks):
+    """The same run with adaptive snapshots and without, in this order, in one process."""
+    from dataclasses import replace
+
+    from tickwork.runtime.schedule import SnapshotSettings
+
+    figures = {}
+    for label, settings in (("with", SnapshotSettings()), ("without", SnapshotSettings(every=0))):
+        project = replace(project_named(which), snapshots=settings)
+        with tempfile.TemporaryDirectory() as folder:
+            with recorded(project, folder) as run:
+                start(run)
+                started = time.perf_counter()
+                run.advance(int(ticks))
+                run.finish()
+                figures[f"{label}_s"] = time.perf_counter() - started
+            figures[f"{label}_bytes"] = (Path(folder) / "bench.tick").stat().st_size
+    return {
+        "overhead": figures["with_s"] / figures["without_s"] - 1,
+        "bytes_per_tick": figures["without_bytes"] / int(ticks),
+        "growth_per_tick": (figures["with_bytes"] - figures["without_bytes"]) / int(ticks),
+    }
+
+
+def travel(which, ticks):
+    """Look at random ticks of a finished run: the world, one agent's state; and fork it."""
+    import random
+
+    from tickwork.journal.reader import RunReader
+    from tickwork.runtime.fork import fork
+    from tickwork.runtime.replay import replay
+    from tickwork.runtime.resume import resume
+    from tickwork.runtime.seek import Recording
+
+    ticks = int(ticks)
+    draw = random.Random(1)
+    figures = {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "bench.tick"
+        project = project_named(which)
+        started = time.perf_counter()
+        with recorded(project, folder) as run:
+            start(run)
+            run.advance(ticks)
+        record_s = time.perf_counter() - started
+        started = time.perf_counter()
+        result = replay(path)
+        assert result.identical, result.first_divergence
+        figures["replay_over_record"] = (time.perf_counter() - started) / record_s
+        with RunReader.open(path) as reader:
+            figures["snapshots"] = len(reader.snapshots())
+        worlds, states = [], []
+        with Recording.open(path) as recording:
+            count = len(recording.spec.agents)
+            recording.at(recording.end_tick).agent(recording.spec.agents[0].id).image()  # loads the program
+            for _ in range(30):
+                tick = draw.randint(2, recording.end_tick)
+                started = time.perf_counter()
+                moment = recording.at(tick)
+                worlds.append(time.perf_counter() - started)
+                name = recording.spec.agents[draw.randrange(count)].id
+                started = time.perf_counter()
+                agent = recording.at(tick).agent(name)
+                agent.state() if which == "python" else agent.image()
+                states.append(time.perf_counter() - started)
+                assert moment.tick == tick
+        forks = []
+        for _ in range(3):
+            tick = draw.randint(2, ticks)
+            out = Path(folder) / "fork.tick"
+            started = time.perf_counter()
+            fork(path, out, tick, force=True)
+            with resume(out) as run:
+                run.advance()
+                forks.append(time.perf_counter() - started)
+    for label, values in (("world", worlds), ("state", states)):
+        values.sort()
+        figures[f"{label}_ms"] = values[len(values) // 2] * 1e3
+        figures[f"{label}_worst_ms"] = values[-1] * 1e3
+    figures["fork_s"] = sorted(forks)[1]
+    return figures
+
+
 MEASUREMENTS = {
     "turns": turns,
     "python-guest": python_guest_turn,
@@ -225,6 +319,8 @@ MEASUREMENTS = {
     "compile": compile_cold,
     "many-python": many_python,
     "many-c": many_c,
+    "snapshot-overhead": snapshot_overhead,
+    "travel": travel,
 }
 
 if __name__ == "__main__":

@@ -103,7 +103,36 @@ def scale(_repeat: int) -> list[tuple[str, float, str]]:
     ]
 
 
-BENCHMARKS = {"turns": turns, "python-turn": python_turn, "loading": loading, "scale": scale}
+def travel(_repeat: int) -> list[tuple[str, float, str]]:
+    """Looking at any tick of a run, forking it, and what snapshots cost while it is recorded."""
+    rows = []
+    for which, ticks, shown in (
+        ("c", 600, "1000 tiny C agents"),
+        ("python", 1000, "300 Python agents"),
+    ):
+        figures = measure("travel", which, ticks)
+        overhead = measure("snapshot-overhead", which, ticks)
+        rows += [
+            (f"{shown}, {ticks} ticks: the world at a random tick, median", figures["world_ms"], "ms"),
+            ("  the worst of 30", figures["world_worst_ms"], "ms"),
+            ("  one agent's state at a random tick, median", figures["state_ms"], "ms"),
+            ("  the worst of 30", figures["state_worst_ms"], "ms"),
+            ("  a fork up to the end of its first tick, median of 3", figures["fork_s"], "s"),
+            ("  replay / recording", figures["replay_over_record"], "x"),
+            ("  recording with snapshots / without", 1 + overhead["overhead"], "x"),
+            ("  run file without snapshots", overhead["bytes_per_tick"] / 1024, "KiB/tick"),
+            ("  growth by snapshots", overhead["growth_per_tick"] / 1024, "KiB/tick"),
+        ]
+    return rows
+
+
+BENCHMARKS = {
+    "turns": turns,
+    "python-turn": python_turn,
+    "loading": loading,
+    "scale": scale,
+    "travel": travel,
+}
 
 
 def main() -> None:
