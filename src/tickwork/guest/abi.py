@@ -88,6 +88,21 @@ def _text(data: bytes, what: str) -> str:
         raise GuestFault(OutcomeKind.BAD_UTF8, f"{what} is not valid UTF-8") from None
 
 
+def check_list(pointer: int) -> int:
+    """Return where `cabi_realloc` put the list of messages, or raise `GuestFault`."""
+    return _aligned(pointer, MESSAGE_ALIGN, "the inbox given by cabi_realloc")
+
+
+def check_block(pointer: int) -> int:
+    """Return where `tickwork_inbox` put its block, or raise `GuestFault`."""
+    return _aligned(pointer, MESSAGE_ALIGN, "the block given by tickwork_inbox")
+
+
+def space_end() -> GuestFault:
+    """Return the fault of a block so close to 4 GiB that not even an empty string can begin behind it."""
+    return GuestFault(OutcomeKind.BAD_POINTER, "the inbox ends with the address space")
+
+
 def store_bytes(memory: GuestMemory, allocate: Allocate, data: bytes) -> tuple[int, int]:
     """Lower a string or `list<u8>`; return pointer and length. Empty ones are allocated too, as specified."""
     pointer = allocate(len(data), 1)
@@ -98,7 +113,7 @@ def store_bytes(memory: GuestMemory, allocate: Allocate, data: bytes) -> tuple[i
 def store_inbox(memory: GuestMemory, allocate: Allocate, inbox: Sequence[Message]) -> tuple[int, int]:
     """Lower `list<message>` piece by piece through the guest's `cabi_realloc`; return pointer and length."""
     size = MESSAGE.size * len(inbox)
-    base = _aligned(allocate(size, MESSAGE_ALIGN), MESSAGE_ALIGN, "the inbox given by cabi_realloc")
+    base = check_list(allocate(size, MESSAGE_ALIGN))
     records = []
     for message in inbox:
         sender = store_bytes(memory, allocate, message.sender.encode())
@@ -127,14 +142,14 @@ def store_inbox_at_once(
         block = _inbox_block(inbox, expected)
     pointer = allocate_inbox(len(block))
     if pointer % MESSAGE_ALIGN:
-        _aligned(pointer, MESSAGE_ALIGN, "the block given by tickwork_inbox")
+        check_block(pointer)
     if pointer != expected:
         # Checked before anything is made of it: a guest may answer with any number.
         memory.write(pointer, block)
         try:
             block = _inbox_block(inbox, pointer)
         except struct.error:
-            raise GuestFault(OutcomeKind.BAD_POINTER, "the inbox ends with the address space") from None
+            raise space_end() from None
     memory.write(pointer, block)
     return pointer
 

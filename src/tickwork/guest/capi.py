@@ -101,3 +101,9 @@ def func_type(params: tuple[str, ...], results: tuple[str, ...]) -> wasmtime.Fun
         "f64": wasmtime.ValType.f64,
     }
     return wasmtime.FuncType([makers[name]() for name in params], [makers[name]() for name in results])
+
+
+def addresses() -> tuple[int, ...]:
+    """Return the addresses of the functions that the kernel calls, in the order of `kernel/engine.h`."""
+    functions = (func_call, set_fuel, get_fuel, memory_data, memory_data_size, trap_code, trap_delete)
+    return tuple(int(ctypes.cast(function, Pointer).value or 0) for function in functions)

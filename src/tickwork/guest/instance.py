@@ -10,8 +10,8 @@ by addresses (`capi`), so this module is where they are kept honest:
 """
 
 import ctypes
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import wasmtime
 
@@ -49,6 +49,17 @@ _RAW_ARGUMENTS = 16  # the Canonical ABI flattens at most 16 parameters
 _PRINTED_LOGS_MAX = 100
 
 
+class Handles(NamedTuple):
+    """The addresses by which `step` is called, valid until the instance is closed; 0 for none."""
+
+    context: int
+    memory: int
+    step: int
+    post: int
+    realloc: int
+    arena: int
+
+
 class Instance:
     """An agent in the sandbox. Not thread-safe; after a failed turn only `close` may be called."""
 
@@ -80,6 +91,11 @@ class Instance:
         if self._frame is not None:
             self._frame.close()
         self._store.close()
+
+    def abandon(self) -> None:
+        """Never free what the engine holds for this agent: another thread is in it and may not come out."""
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._store))
 
     # ---- instantiation
 
@@ -286,6 +302,23 @@ class Instance:
         if self.state.output:
             effects += self._captured()
         return Outcome(OutcomeKind.OK, effects, self._fuel_used(budget))
+
+    def handles(self) -> Handles:
+        """Return what another caller of `step` needs; only once the agent was set up or restored."""
+        lifted = self._program.plan.lifted["step"]
+        memory = self.handle_of(lifted.memory)
+        return Handles(self._context, memory, self._step, self._step_post, self._realloc, self._arena)
+
+    def failed_step(self, check: Callable[[abi.GuestMemory, Limits], object]) -> Outcome:
+        """Return the outcome of a step that another caller made, and in which it found a fault.
+
+        `check` looks at the guest's memory again and raises the `GuestFault`; `HostError` if it finds none.
+        """
+        try:
+            check(self._memory, self._limits)
+        except GuestFault as fault:
+            return self._failed(fault, self._limits.fuel_per_turn)
+        raise HostError("the kernel refused what the codec accepts; this is a defect of tickwork")
 
     def _fuel_used(self, budget: int) -> int:
         get_fuel(self._context, self._word_at)

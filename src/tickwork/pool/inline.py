@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from tickwork.core.image import AgentImage
 from tickwork.core.outcomes import Outcome
+from tickwork.core.spec import AgentSpec
 from tickwork.core.step import Plan, Turn
 from tickwork.core.world import World
 from tickwork.guest.image import Base
@@ -56,13 +57,18 @@ class InlinePool:
         spec = world.agents[turn.agent].spec
         instance = Instance(self._programs[spec.module], spec.limits)
         self._instances[turn.agent] = instance
-        return instance.setup(
+        outcome = instance.setup(
             spec.id,
             spec.preamble + spec.config,
             now_ns=planned.now_ns,
             start_ns=world.run.start_ns,
             seed=turn.seed,
         )
+        self._ready(turn.agent, spec)
+        return outcome
+
+    def _ready(self, agent: int, spec: AgentSpec) -> None:
+        """Learn that the agent's setup has run, or that it was restored."""
 
     def _wake_due(self, world: World, planned: Plan) -> None:
         for turn in planned.turns if self._asleep else ():
@@ -75,6 +81,7 @@ class InlinePool:
         instance.restore(self._asleep[agent])
         self._instances[agent] = instance
         del self._asleep[agent]
+        self._ready(agent, spec)
 
     def restore(self, images: Mapping[int, AgentImage]) -> None:
         """Take over agents at a tick's boundary; an instance is made when its first turn comes."""

@@ -1,0 +1,100 @@
+/* Written by tickwork/pool/arena.py, which holds the table; do not edit. */
+#ifndef TICKWORK_ARENA_H
+#define TICKWORK_ARENA_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define TW_ARENA_VERSION 1
+#define TW_PIECES_MAX 3
+
+/* An agent that the kernel can run: the engine's handles, its memory, its limits. */
+typedef struct tw_agent {
+    void *context;        /* the store's context; null where the kernel holds no agent */
+    const void *memory;   /* handle of the memory through which it is called */
+    const void *step;     /* handle of the export `step` */
+    const void *post;     /* handle of `cabi_post_step`, or null */
+    const void *realloc;  /* handle of `cabi_realloc` */
+    const void *arena;    /* handle of `tickwork_inbox`, or null */
+    uint8_t *base;        /* the memory's first byte; it never moves */
+    uint64_t size;        /* bytes of memory when last asked; memories only grow */
+    uint64_t fuel;        /* limit: fuel per turn */
+    uint64_t effects_max; /* limit: effects per turn */
+    uint64_t bytes_max;   /* limit: bytes per turn */
+} tw_agent;
+
+_Static_assert(offsetof(tw_agent, context) == 0, "context");
+_Static_assert(offsetof(tw_agent, memory) == 8, "memory");
+_Static_assert(offsetof(tw_agent, step) == 16, "step");
+_Static_assert(offsetof(tw_agent, post) == 24, "post");
+_Static_assert(offsetof(tw_agent, realloc) == 32, "realloc");
+_Static_assert(offsetof(tw_agent, arena) == 40, "arena");
+_Static_assert(offsetof(tw_agent, base) == 48, "base");
+_Static_assert(offsetof(tw_agent, size) == 56, "size");
+_Static_assert(offsetof(tw_agent, fuel) == 64, "fuel");
+_Static_assert(offsetof(tw_agent, effects_max) == 72, "effects_max");
+_Static_assert(offsetof(tw_agent, bytes_max) == 80, "bytes_max");
+_Static_assert(sizeof(tw_agent) == 88, "tw_agent");
+
+/* One message of an inbox. The pointers lead into Python's strings, which the plan keeps alive. */
+typedef struct tw_letter {
+    const uint8_t *piece[3]; /* sender, topic, body */
+    uint32_t size[3];        /* their sizes in bytes */
+    uint32_t has_reply_to;   /* 0 or 1 */
+    uint64_t reply_to;       /* the number of the request that is answered */
+} tw_letter;
+
+_Static_assert(offsetof(tw_letter, piece) == 0, "piece");
+_Static_assert(offsetof(tw_letter, size) == 24, "size");
+_Static_assert(offsetof(tw_letter, has_reply_to) == 36, "has_reply_to");
+_Static_assert(offsetof(tw_letter, reply_to) == 40, "reply_to");
+_Static_assert(sizeof(tw_letter) == 48, "tw_letter");
+
+/* One turn: what goes in, and what came of it. */
+typedef struct tw_turn {
+    uint32_t agent;         /* the agent's index */
+    uint32_t letters;       /* messages in the inbox */
+    uint64_t letter;        /* index of the first one in the inbox arena */
+    uint64_t seed;          /* the turn's entropy */
+    uint64_t fuel;          /* fuel used; the whole budget after a fault */
+    const uint8_t *effects; /* the effects, in the worker's outbox arena */
+    uint32_t count;         /* how many effects there are */
+    uint32_t fault;         /* 0, or which fault ended the turn (`tw_fault`) */
+    uint64_t first;         /* the fault's first number */
+    uint64_t second;        /* the fault's second number */
+    _Atomic uint32_t done;  /* 1 once everything above is written */
+    uint32_t place;         /* the turn's place in the plan */
+} tw_turn;
+
+_Static_assert(offsetof(tw_turn, agent) == 0, "agent");
+_Static_assert(offsetof(tw_turn, letters) == 4, "letters");
+_Static_assert(offsetof(tw_turn, letter) == 8, "letter");
+_Static_assert(offsetof(tw_turn, seed) == 16, "seed");
+_Static_assert(offsetof(tw_turn, fuel) == 24, "fuel");
+_Static_assert(offsetof(tw_turn, effects) == 32, "effects");
+_Static_assert(offsetof(tw_turn, count) == 40, "count");
+_Static_assert(offsetof(tw_turn, fault) == 44, "fault");
+_Static_assert(offsetof(tw_turn, first) == 48, "first");
+_Static_assert(offsetof(tw_turn, second) == 56, "second");
+_Static_assert(offsetof(tw_turn, done) == 64, "done");
+_Static_assert(offsetof(tw_turn, place) == 68, "place");
+_Static_assert(sizeof(tw_turn) == 72, "tw_turn");
+
+/* One effect in an outbox arena. Its pieces follow at once, then up to seven bytes of padding. */
+typedef struct tw_effect {
+    uint32_t tag;       /* the case of the WIT variant `effect` */
+    uint32_t option;    /* case of the option in `send` and `stop`; the level of a `log` */
+    uint32_t size[3];   /* sizes of the pieces, in the order of the effect's fields */
+    uint32_t pieces;    /* how many pieces there are */
+    uint64_t number[2]; /* the effect's numbers: after-ticks, request, bits of a float */
+} tw_effect;
+
+_Static_assert(offsetof(tw_effect, tag) == 0, "tag");
+_Static_assert(offsetof(tw_effect, option) == 4, "option");
+_Static_assert(offsetof(tw_effect, size) == 8, "size");
+_Static_assert(offsetof(tw_effect, pieces) == 20, "pieces");
+_Static_assert(offsetof(tw_effect, number) == 24, "number");
+_Static_assert(sizeof(tw_effect) == 40, "tw_effect");
+
+#endif

@@ -1,0 +1,51 @@
+/* What the files of the Python binding share. Only they know Python, and only they need its lock. */
+#ifndef TICKWORK_BINDING_H
+#define TICKWORK_BINDING_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "workers.h"
+
+#ifdef Py_GIL_DISABLED
+#error "the binding counts on the interpreter's lock"
+#endif
+
+#define TW_EFFECTS 10
+#define TW_TEXTS 1024
+
+/* Where the fields of a msgspec struct lie in its instances: they are plain slots. */
+typedef struct tw_slots {
+    PyTypeObject *type;
+    Py_ssize_t offset[4];
+} tw_slots;
+
+typedef struct tw_kernel {
+    PyObject_HEAD
+    tw_workers *workers; /* null once stopped */
+    bool running;
+    tw_slots turn;    /* agent, setup, seed, inbox */
+    tw_slots message; /* sender, topic, body, reply_to */
+    PyObject *outcome;
+    PyObject *ok;
+    PyObject *effects[TW_EFFECTS]; /* the classes, by tag */
+    PyObject *no_effects;
+    PyObject *nan;
+    PyObject *texts[TW_TEXTS]; /* recent short strings: most names come again and again */
+} tw_kernel;
+
+/* Finds the slots of four fields; returns false with an exception if the type does not have them. */
+bool tw_slots_of(tw_slots *slots, PyObject *type, const char *const fields[4]);
+/* A borrowed reference, or null with an exception. */
+PyObject *tw_slot(PyObject *object, const tw_slots *slots, int field);
+
+/* Reads a turn's agent and whether the kernel runs it; adds up its letters. -1 with an exception. */
+int tw_is_ours(tw_kernel *self, PyObject *turn, uint64_t *letters);
+/* Fills in a turn and its letters from *letter on; returns false with an exception. */
+bool tw_gather(tw_kernel *self, PyObject *from, tw_turn *turn, tw_letter *letters, uint64_t *letter);
+
+/* The outcome of a turn that went well; null with an exception. */
+PyObject *tw_outcome(tw_kernel *self, const tw_turn *turn);
+PyObject *tw_effects_tuple(tw_kernel *self, const uint8_t *at, uint32_t count);
+
+#endif

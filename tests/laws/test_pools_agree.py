@@ -1,0 +1,140 @@
+"""Whatever runs the turns, the digests are the same."""
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import pool_worlds
+import pytest
+from hypothesis import given
+from pool_worlds import TICKS, arrivals, pool_runs, programs
+
+import determined_run
+from guests import program
+from tickwork.core.digest import genesis
+from tickwork.core.messages import NO_ARRIVALS, Arrivals, Input
+from tickwork.core.spec import AgentSpec, RunSpec
+from tickwork.core.world import genesis_world
+from tickwork.guest.program import Program
+from tickwork.pool.inline import InlinePool
+from tickwork.pool.native import kernel_fault
+from tickwork.pool.threads import ThreadsPool
+from tickwork.runtime.loop import Loop, Ticked
+
+pytestmark = pytest.mark.skipif(kernel_fault() is not None, reason=f"no kernel: {kernel_fault()}")
+
+WORKERS = (1, 2, 3, 7)
+
+
+def play(
+    spec: RunSpec,
+    pool: InlinePool,
+    ticks: int,
+    arriving: Callable[[int], Arrivals] = lambda _: NO_ARRIVALS,
+) -> Iterator[Ticked]:
+    loop = Loop(genesis_world(spec), pool, genesis(b"pools"))
+    try:
+        for tick in range(ticks):
+            yield loop.tick(arriving(tick))
+    finally:
+        pool.close()
+
+
+def assert_agree(
+    spec: RunSpec,
+    made: dict[str, Program],
+    ticks: int,
+    arriving: Callable[[int], Arrivals] = lambda _: NO_ARRIVALS,
+) -> list[Ticked]:
+    """Play the run on every pool; return what the inline pool made of it."""
+    expected = list(play(spec, InlinePool(made), ticks, arriving))
+    for workers in WORKERS:
+        found = play(spec, ThreadsPool(made, workers=workers), ticks, arriving)
+        for one, other in zip(expected, found, strict=True):
+            # First what tells most when it differs.
+            assert one.settled.entry == other.settled.entry
+            assert one.fuel == other.fuel
+            assert one.digests == other.digests
+    return expected
+
+
+@given(pool_runs())
+def test_random_runs_are_the_same_on_every_pool(spec: RunSpec) -> None:
+    assert_agree(spec, programs(), TICKS, arrivals)
+
+
+def test_every_way_to_go_wrong_is_the_same_on_every_pool() -> None:
+    spec = RunSpec(
+        name="wrong",
+        seed=5,
+        start_ns=0,
+        tick_ns=10,
+        floats="portable",
+        agents=tuple(
+            AgentSpec(
+                name, name, program(code).hash, b"9 2" if name == "tiny" else name.encode(), every_tick=True
+            )
+            for name, code in pool_worlds.modules().items()
+        ),
+        inputs=(pool_worlds.InputSpec("line", "line", tuple(pool_worlds.modules()), 2),),
+    )
+    ticks = assert_agree(spec, programs(), TICKS, arrivals)
+    kinds = {str(turn.kind) for tick in ticks for turn in tick.settled.entry.turns}
+    assert kinds >= {
+        "ok", "unreachable", "integer-divide-by-zero", "out-of-fuel", "bad-pointer", "stack-overflow",
+    }  # fmt: skip
+    details = {turn.detail for tick in ticks for turn in tick.settled.entry.turns}
+    assert any("tickwork_inbox is not aligned" in detail for detail in details)
+    assert any("cabi_realloc is not aligned" in detail for detail in details)
+    assert any("reach beyond" in detail for detail in details)
+
+
+def test_a_run_with_timers_inputs_and_spawns_is_the_same_on_every_pool() -> None:
+    made = {name: program(code) for name, code in determined_run.modules().items()}
+
+    def lines(tick: int) -> Arrivals:
+        return Arrivals((Input(0, determined_run.LINES[tick]),)) if tick else NO_ARRIVALS
+
+    assert_agree(determined_run.spec(), made, determined_run.TICKS, lines)
+
+
+@pytest.mark.parametrize(("count", "ticks"), [(3, 20), (500, 6)])
+def test_crowds_of_c_agents_are_the_same_on_every_pool(count: int, ticks: int) -> None:
+    tiny = program(pool_worlds.modules()["tiny"])
+    grants = determined_run.spec().agents[0].grants
+    spec = RunSpec(
+        name="crowd",
+        seed=1,
+        start_ns=0,
+        tick_ns=1,
+        floats="portable",
+        agents=tuple(
+            AgentSpec(
+                f"a-{place}", "tiny", tiny.hash, f"{count} 0".encode(),
+                (grants[0].__class__(grants[0].capability, "a-*"),), every_tick=True,
+            )
+            for place in range(count)
+        ),
+    )  # fmt: skip
+    found = assert_agree(spec, {tiny.hash: tiny}, ticks)
+    assert sum(tick.messages for tick in itertools.islice(found, 2, None)) > count
+
+
+def test_agents_that_were_restored_go_on_the_same_on_every_pool() -> None:
+    made = {name: program(code) for name, code in determined_run.modules().items()}
+    pool = InlinePool(made)
+    loop = Loop(genesis_world(determined_run.spec()), pool, genesis(b"pools"))
+    for _ in range(3):
+        loop.tick(NO_ARRIVALS)
+    live = [index for index, agent in enumerate(loop.world.agents) if agent.live]
+    images = {index: pool.image(loop.world, index) for index in live}
+    pool.close()
+    ends = set()
+    for again in (InlinePool(made), *(ThreadsPool(made, workers=workers) for workers in WORKERS)):
+        again.restore(images)
+        later = Loop(loop.world, again, loop.digests)
+        for _ in range(3):
+            later.tick(NO_ARRIVALS)
+        states = [again.image(later.world, index).digest() for index in live]
+        ends.add((later.digests, tuple(states)))
+        again.close()
+    assert len(ends) == 1
