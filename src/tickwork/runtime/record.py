@@ -134,6 +134,8 @@ class Run:
         with contextlib.ExitStack() as undo:
             resumed = RunWriter.resume(path, durability=project.durability)
             undo.callback(resumed.writer.close)
+            # Before the writer, which could not tidy up behind an open reader.
+            undo.callback(reader.close)
             if (resumed.next_tick, resumed.digests) != (rerun.world.tick, rerun.loop.digests):
                 raise RunFileError(f"{path}: was changed by another process just now; try again")
             self._open_inputs(undo, resumed.cursors)
