@@ -223,7 +223,8 @@ def test_a_new_program_may_come_with_the_fork(parent, tmp_path):
     file, _ = parent
     path = edits(
         tmp_path,
-        '[agents.sink]\nmodule = "p/puppet.wasm"\nconfig = "ticker"\nrestart = true\ngrants = ["output:out"]\n',
+        '[agents.sink]\nmodule = "p/puppet.wasm"\nconfig = "ticker"\n'
+        'restart = true\ngrants = ["output:out"]\n',
     )
     done = tickwork_here("fork", file, "--at", 6, "--out", tmp_path / "f.tick", "--edit", path, "--json")
     assert done.code == 0
