@@ -14,6 +14,8 @@ import msgspec
 import pytest
 from hostile_code import Attack
 
+from tickwork.pool.native import kernel_fault
+
 HERE = Path(__file__).parent
 # Far above what any attack takes on a slow machine; a hang must not outlast the test run.
 ANSWER_S = 120
@@ -22,7 +24,8 @@ ANSWER_S = 120
 class Victim:
     """Talks to `victim.py`. A crash or a hang of that process fails the test that caused it."""
 
-    def __init__(self) -> None:
+    def __init__(self, workers: int) -> None:
+        self._workers = str(workers)
         self._process: subprocess.Popen[bytes] | None = None
         # Compiled attacks have no place in the user's cache.
         self.cache = tempfile.TemporaryDirectory()
@@ -33,7 +36,12 @@ class Victim:
             [sys.executable, HERE / "victim.py"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": path, "XDG_CACHE_HOME": self.cache.name},
+            env={
+                **os.environ,
+                "PYTHONPATH": path,
+                "XDG_CACHE_HOME": self.cache.name,
+                "VICTIM_WORKERS": self._workers,
+            },
         )
 
     def ask(self, do: str, attack: Attack, **more: object) -> dict[str, Any]:
@@ -69,9 +77,12 @@ class Victim:
             self._process = None
 
 
-@pytest.fixture(scope="session")
-def victim() -> Iterator[Victim]:
-    victim = Victim()
+_POOLS = {"inline": 0} | ({"kernel": 2} if kernel_fault() is None else {})
+
+
+@pytest.fixture(scope="session", params=_POOLS.values(), ids=_POOLS.keys())
+def victim(request: pytest.FixtureRequest) -> Iterator[Victim]:
+    victim = Victim(request.param)
     yield victim
     victim.close()
     victim.cache.cleanup()

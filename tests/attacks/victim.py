@@ -5,6 +5,7 @@ One JSON object per line in, one out. If the engine can be crashed, this process
 
 import functools
 import json
+import os
 import sys
 import time  # noqa: TID251 - how long an attack takes is what is measured
 from collections.abc import Mapping
@@ -24,13 +25,14 @@ from tickwork.core.spec import AgentSpec, InputSpec, RunSpec
 from tickwork.core.world import genesis_world
 from tickwork.guest.instance import Instance
 from tickwork.guest.program import Program
-from tickwork.pool.inline import InlinePool
+from tickwork.pool.choose import open_pool
 from tickwork.runtime.loop import Loop
 
 GOOD = ("g0", "g1", "g2")
 EVIL = "evil"
 TICKS = 5
 PAGE_BYTES = 4096
+WORKERS = int(os.environ.get("VICTIM_WORKERS", "0"))  # 0 for the inline pool
 
 
 def good_agents() -> list[AgentSpec]:
@@ -61,7 +63,7 @@ def _spec(evil: AgentSpec | None) -> RunSpec:
 
 def _run(evil: AgentSpec | None, programs: Mapping[str, Program]) -> tuple[list[str], list[tuple[str, str]]]:
     """Return each tick's turns of the good agents, and the kind and detail of each turn of the evil one."""
-    pool = InlinePool(programs)
+    pool = open_pool(programs, WORKERS)
     loop = Loop(genesis_world(_spec(evil)), pool, genesis(b"attack"))
     good, bad = [], []
     try:

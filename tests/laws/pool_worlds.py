@@ -1,4 +1,4 @@
-"""Random runs for pools to agree on: guests that are told what to say, lies included, beside all other kinds."""
+"""Random runs for pools to agree on: guests that say what they are told, lies included, beside others."""
 
 import functools
 import struct

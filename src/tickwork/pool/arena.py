@@ -113,7 +113,7 @@ RECORDS = (
         (
             Field("uint32_t ", "tag", "the case of the WIT variant `effect`"),
             Field("uint32_t ", "option", "case of the option in `send` and `stop`; the level of a `log`"),
-            Field("uint32_t ", "size", "sizes of the pieces, in the order of the effect's fields", PIECES_MAX),
+            Field("uint32_t ", "size", "sizes of the pieces, in the order of the fields", PIECES_MAX),
             Field("uint32_t ", "pieces", "how many pieces there are"),
             Field("uint64_t ", "number", "the effect's numbers: after-ticks, request, bits of a float", 2),
         ),

@@ -85,7 +85,7 @@ _Static_assert(sizeof(tw_turn) == 72, "tw_turn");
 typedef struct tw_effect {
     uint32_t tag;       /* the case of the WIT variant `effect` */
     uint32_t option;    /* case of the option in `send` and `stop`; the level of a `log` */
-    uint32_t size[3];   /* sizes of the pieces, in the order of the effect's fields */
+    uint32_t size[3];   /* sizes of the pieces, in the order of the fields */
     uint32_t pieces;    /* how many pieces there are */
     uint64_t number[2]; /* the effect's numbers: after-ticks, request, bits of a float */
 } tw_effect;
