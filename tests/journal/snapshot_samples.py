@@ -65,7 +65,9 @@ def assert_is_snapshot_at(found: Snapshot, tick: int) -> None:
 
 
 # A small choice of pages, so that images share some.
-pages = st.integers(0, 5).map(page) | st.binary(min_size=PAGE_BYTES, max_size=PAGE_BYTES)
+pages = st.integers(0, 5).map(page) | st.binary(min_size=1, max_size=50).map(
+    lambda some: (some * PAGE_BYTES)[:PAGE_BYTES]
+)
 u64 = st.integers(0, 2**64 - 1)
 
 

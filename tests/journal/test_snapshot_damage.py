@@ -1,5 +1,7 @@
 """Damaged snapshots are told with tick, agent and page, leave others alone, and never give wrong bytes."""
 
+import contextlib
+import re
 import sqlite3
 from pathlib import Path
 
@@ -11,10 +13,11 @@ from journal_samples import chain
 from snapshot_samples import assert_is_snapshot_at, images_at, world, write_with_snapshots
 
 from tickwork.core.errors import RunFileError
-from tickwork.core.image import PAGE_BYTES
+from tickwork.core.image import PAGE_BYTES, page_hash
 from tickwork.journal.codec import Damage
 from tickwork.journal.image_codec import REST_BYTES_MAX, ImagePacker, ImageUnpacker, unpack_image
 from tickwork.journal.reader import RunReader
+from tickwork.journal.retention import KeepLast, Thin
 from tickwork.journal.snapshot_codec import WORLD_BYTES_MAX, pack_agents, unpack_agents
 from tickwork.journal.verify import verify
 from tickwork.journal.writer import RunWriter
@@ -89,6 +92,63 @@ def test_overwritten_blocks_never_give_wrong_bytes_and_are_resumed_or_refused(pa
             with RunReader.open(path) as run:
                 assert_is_snapshot_at(run.snapshot(TICKS), TICKS)
     assert refused > 2
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**30), st.integers(0, 255)), min_size=1, max_size=3))
+def test_whatever_is_damaged_a_file_is_refused_or_goes_on_soundly(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int]]
+) -> None:
+    path = tmp_path_factory.mktemp("journal") / "run.tick"
+    write_with_snapshots(path, TICKS, AT)
+    content = bytearray(path.read_bytes())
+    # Most of a small file is zeros, where nothing is.
+    places = [place for place, byte in enumerate(content) if byte]
+    for place, byte in changes:
+        content[places[place % len(places)]] = byte
+    path.write_bytes(content)
+    with contextlib.suppress(RunFileError):
+        usable(path)
+    try:
+        resumed = RunWriter.resume(path)
+    except RunFileError:
+        assert path.read_bytes() == content
+        return
+    with resumed.writer as writer:
+        assert (resumed.next_tick, resumed.digests) == (TICKS, chain(TICKS)[-1][1])
+        writer.append_snapshot(TICKS, resumed.digests, world(TICKS), images_at(TICKS))
+        writer.retain(KeepLast(2))
+        writer.retain(Thin(1))
+    with RunReader.open(path) as run:
+        assert_is_snapshot_at(run.snapshot(TICKS), TICKS)
+
+
+def test_an_index_that_is_wrong_is_made_again(path: Path) -> None:
+    digest = page_hash(images_at(12)[1][1].memories[0].pages[2])
+    content = path.read_bytes()
+    in_table, in_index = (at.start() for at in re.finditer(re.escape(digest), content))
+    for place, mended in ((in_index, [12, 8, 4, 0]), (in_table, [12, 8, 4, 0])):
+        damaged = bytearray(content)
+        damaged[place + 5] ^= 1
+        path.write_bytes(damaged)
+        resumed = RunWriter.resume(path)
+        with resumed.writer as writer:
+            writer.append_snapshot(TICKS, resumed.digests, world(TICKS), images_at(TICKS))
+        assert usable(path) == (mended, [])
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_a_snapshot_that_replaces_one_keeps_what_both_use_although_others_are_damaged(path: Path) -> None:
+    agents = "SELECT agents FROM snapshot WHERE tick = 12"
+    with RunReader.open(path) as run:
+        rows = dict(unpack_agents(run._database.execute(agents).fetchone()[0]))
+    edit(path, f"UPDATE image SET bytes = x'00' WHERE id = {rows[0]}")
+    resumed = RunWriter.resume(path)
+    with resumed.writer as writer:
+        writer.append_snapshot(TICKS, resumed.digests, world(TICKS), images_at(TICKS))
+        writer.retain(KeepLast(3))
+        writer.append_snapshot(TICKS, resumed.digests, world(TICKS), images_at(TICKS))
+    assert usable(path) == ([12, 8, 4], [])
 
 
 def page_of(path: Path, agent: int, number: int, tick: int) -> int:
@@ -166,6 +226,19 @@ def test_a_planted_change_is_named_and_the_other_snapshots_stay_usable(
         assert f"{path}: the snapshot of tick 8 is damaged" in str(caught.value)
         assert [info.tick for info in run.snapshots()] == [0, 4, 8, 12]
     assert usable(path)[0] == [12, 4, 0]
+
+
+def test_sizes_are_listed_although_columns_are_of_other_kinds(path: Path) -> None:
+    edit(
+        path,
+        "UPDATE snapshot SET world = 5, agents = 7 WHERE tick = 4",
+        "UPDATE image SET bytes = 1.5",
+        "UPDATE page SET bytes = 'text'",
+    )
+    with RunReader.open(path) as run:
+        infos = run.snapshots()
+    assert [info.tick for info in infos] == [0, 4, 8, 12]
+    assert all(info.damage for info in infos)
 
 
 def test_damage_to_one_agent_is_no_damage_to_the_others(path: Path) -> None:

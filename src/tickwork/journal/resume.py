@@ -2,7 +2,8 @@
 
 Checked are SQLite's own structure, because writing into a broken one breaks more; the header; that entries
 follow each other without gaps; and the last entries against the digest chain. The whole chain is `verify`'s,
-and whether agents do again what is recorded is the runtime's to find out.
+and whether agents do again what is recorded is the runtime's to find out. An index that does not have what
+its table has is made again: through it, one page would be taken for another.
 """
 
 import sqlite3
@@ -27,6 +28,9 @@ CHECKED_ENTRIES = 256
 # commits, for some microseconds, and asks for it again at once.
 _PROBES = 3
 _PROBE_WAIT_S = 0.02
+# What SQLite says of an index that does not have what its table has: "row 7 missing from index page_1".
+_OF_AN_INDEX = (b"row ", b"wrong # of entries in index", b"non-unique entry in index")
+_FAULTS_MAX = 1_000
 # How long viewers may keep the file from changing its journal mode.
 _BUSY_MS = 5_000
 
@@ -55,8 +59,10 @@ def reopen(path: Path, synchronous: str) -> Reopened:
     try:
         with reading(path):
             _refuse_live(path, database)
-            found = _checked(path, database)
+            found, sound = _checked(path, database)
             _begin_wal(path, database, synchronous)
+            if not sound:
+                database.execute("REINDEX")
             _take_back_end(database, found.header)
         database.text_factory = str
     except BaseException:
@@ -94,12 +100,12 @@ def _refuse_live(path: Path, database: sqlite3.Connection) -> None:
             raise
 
 
-def _checked(path: Path, database: sqlite3.Connection) -> Reopened:
-    """Return what there is to go on with; raise RunFileError if it is not sound."""
+def _checked(path: Path, database: sqlite3.Connection) -> tuple[Reopened, bool]:
+    """Return what there is to go on with, and whether its indexes are sound; raise RunFileError."""
     identify(path, database)
     header, spec, end = read_rows(path, database)
     reader = RunReader(path, database, header, spec, end)
-    _check_structure(path, database, reader)
+    sound = _check_structure(path, database, reader)
     first = header.start_tick
     low, high, count = database.execute("SELECT min(tick), max(tick), count(*) FROM entry").fetchone()
     next_tick, digests = first, header.start
@@ -110,15 +116,30 @@ def _checked(path: Path, database: sqlite3.Connection) -> Reopened:
     if end is not None and (end.ticks, end.digest, end.exact) != (next_tick, *digests):
         raise RunFileError(f"{path}: cannot be resumed: the end of the run is not that of its last tick")
     cursors = {} if header.format == 1 else load_cursors(path, database, len(spec.inputs))
-    return Reopened(path, database, header, next_tick, digests, cursors)
+    return Reopened(path, database, header, next_tick, digests, cursors), sound
 
 
-def _check_structure(path: Path, database: sqlite3.Connection, reader: RunReader) -> None:
-    (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
-    if found != b"ok":
+def _check_structure(path: Path, database: sqlite3.Connection, reader: RunReader) -> bool:
+    """Return whether the indexes are sound; raise RunFileError if something else is not.
+
+    Where they are not, they have been made again in the transaction that is open.
+    """
+    faults = _faults(database)
+    sound = not faults
+    if faults and all(fault.startswith(_OF_AN_INDEX) for fault in faults):
+        database.execute("REINDEX")
+        faults = _faults(database)
+    if faults:
         place = _first_damage(reader, reader.header.start_tick)
-        told = found.decode(errors="replace").replace("\n", " ")
+        told = faults[0].decode(errors="replace").replace("\n", " ")
         raise RunFileError(f"{path}: cannot be resumed, because the file is damaged ({told}); {place}")
+    return sound
+
+
+def _faults(database: sqlite3.Connection) -> list[bytes]:
+    """Return what SQLite finds wrong with the file, the first things if they are many."""
+    found = [message for (message,) in database.execute(f"PRAGMA integrity_check({_FAULTS_MAX})")]
+    return [] if found == [b"ok"] else found
 
 
 def _first_damage(reader: RunReader, first: int) -> str:

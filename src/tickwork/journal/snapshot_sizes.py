@@ -11,10 +11,12 @@ from tickwork.journal.codec import Damage
 from tickwork.journal.image_codec import PAGE_ID_MAX, Ids, unpack_image
 from tickwork.journal.snapshot_codec import unpack_agents
 
+# In a damaged file a column that is never NULL may be, and so may its length.
 _SNAPSHOTS = (
-    "SELECT tick, length(digest) + length(exact) + length(state) + length(world), agents"
-    " FROM snapshot ORDER BY tick"
+    "SELECT tick, coalesce(length(digest) + length(exact) + length(state), 0)"
+    " + coalesce(length(world) + length(agents), 0), agents FROM snapshot ORDER BY tick"
 )
+_SIZE = "id, coalesce(length(bytes), 0)"
 _NO_IDS = np.empty(0, np.int64)
 
 
@@ -38,12 +40,14 @@ class _Sizes:
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
-        self.images: dict[int, int] = dict(database.execute("SELECT id, length(bytes) FROM image"))
+        self.images: dict[int, int] = dict(
+            database.execute("SELECT id, coalesce(length(bytes), 0) FROM image")
+        )
         (highest,) = database.execute("SELECT max(id) FROM page").fetchone()
         # Untouched zeros take no memory, so a file with few but high ids costs little.
         self._highest = min(highest or 0, PAGE_ID_MAX)
         self.pages: npt.NDArray[np.int64] = np.zeros(self._highest + 1, np.int64)
-        for row, size in database.execute("SELECT id, length(bytes) FROM page WHERE id > 0"):
+        for row, size in database.execute(f"SELECT {_SIZE} FROM page WHERE id > 0"):
             if row <= self._highest:
                 self.pages[row] = size
         self.page_users: npt.NDArray[np.uint32] = np.zeros(self._highest + 1, np.uint32)
@@ -69,7 +73,7 @@ def snapshot_sizes(database: sqlite3.Connection) -> list[SnapshotInfo]:
     parts: dict[int, tuple[set[int], int] | Damage] = {}
     heads: dict[int, int] = {}
     for tick, head, agents in database.execute(_SNAPSHOTS).fetchall():
-        heads[tick] = int(head) + len(agents)
+        heads[tick] = head
         try:
             pairs = unpack_agents(agents)
             images = {row for _, row in pairs}

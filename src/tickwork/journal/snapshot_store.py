@@ -81,9 +81,7 @@ class SnapshotStore:
         self, tick: int, digests: Digests, world: bytes, images: AgentImages, state: bytes | None
     ) -> bytes:
         packed = pack_world(world)
-        replaces = self._database.execute("SELECT 1 FROM snapshot WHERE tick = ?", (tick,)).fetchone()
-        if replaces is not None:
-            self._count_uses()
+        replaced = self._database.execute("SELECT agents FROM snapshot WHERE tick = ?", (tick,)).fetchone()
         agents: dict[int, Kept] = {}
         before = -1
         for agent, image in images:
@@ -94,13 +92,16 @@ class SnapshotStore:
         found = state_digest(digests, world, tuple((agent, kept.digest) for agent, kept in agents.items()))
         if state is not None and state != found:
             raise ValueError(f"the state digest of the snapshot of tick {tick} is not the one stated")
-        if replaces is not None:
-            self._remove([tick])
         pairs = tuple((agent, kept.row) for agent, kept in agents.items())
         self._database.execute(
-            "INSERT INTO snapshot VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?, ?, ?)",
             (tick, digests.digest, digests.exact, found, packed, pack_agents(pairs)),
         )
+        # Only now: the new one may use what the old one used.
+        if replaced is not None and self._uses is not None:
+            self._release(self._uses, [row for _, row in unpack_agents(replaced[0])])
+        elif replaced is not None:
+            self._count_uses()
         self._last = agents
         return found
 

@@ -191,6 +191,8 @@ class RunWriter:
             result = self._snapshots.append(tick, digests, world, images, state)
         except sqlite3.Error as error:
             raise self._failure(error) from error
+        except Damage as damage:
+            raise HostError(f"{self.path}: a snapshot was damaged during the run: {damage}") from damage
         self._dirty = True
         return result
 
