@@ -62,7 +62,9 @@ class Tampering:
         rows = dict(self.database.execute("SELECT key, value FROM run").fetchall())
         spec = change(msgspec.msgpack.decode(rows["spec"], type=RunSpec))
         rows["spec"] = encode_spec(spec)
-        rows["run"] = genesis(rows["spec"]).digest.hex()
+        first = genesis(rows["spec"])
+        rows["run"] = first.digest.hex()
+        rows["start"] = first.digest + first.exact
         self._put_rows(rows)
 
     def put_digests(self, tick: int, digests: Digests) -> None:

@@ -10,11 +10,13 @@ from tickwork.core.checkpoint import decode_world
 from tickwork.core.digest import Digests
 from tickwork.core.entry import Entry, encode
 from tickwork.core.errors import RunFileError
+from tickwork.core.limits import Limits, RunLimits
 from tickwork.core.outcomes import Outcome
 from tickwork.core.spec import RunSpec
 from tickwork.core.step import Plan, Settled, plan, settle
 from tickwork.core.world import World, genesis_world
 from tickwork.journal.reader import RunReader, StoredEntry
+from tickwork.manifest.bounds import limits_fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,33 @@ def fits(spec: RunSpec, world: World, entry: Entry) -> bool:
     return entry.tick == world.tick and all(0 <= item.source < sources for item in entry.arrivals.inputs)
 
 
+def check_spec(reader: RunReader) -> None:
+    """Refuse a specification that no manifest could have given: it would let a file use up the host."""
+    spec = reader.spec
+    known = {agent.id for agent in spec.agents}
+    for source in spec.inputs:
+        if not source.to or not known.issuperset(source.to):
+            raise RunFileError(f"{reader.path}: the readers of input {source.name!r} do not exist")
+    stated: list[Limits | RunLimits] = [spec.limits]
+    stated += [agent.limits for agent in (*spec.agents, *spec.kinds)]
+    for limits in stated:
+        fault = limits_fault(limits)
+        if fault is not None:
+            raise RunFileError(f"{reader.path}: {fault}")
+
+
+def world_of(data: bytes, tick: int, spec: RunSpec) -> World:
+    """Return the world of `tick` from its bytes; `ValueError` if they hold none that a run could come to."""
+    world = decode_world(data, spec)
+    if world.tick != tick:
+        raise ValueError(f"its world is that of tick {world.tick}")
+    for agent in world.agents[len(spec.agents) :]:
+        fault = limits_fault(agent.spec.limits)
+        if fault is not None:
+            raise ValueError(fault)
+    return world
+
+
 def begin(reader: RunReader, tick: int) -> tuple[World, Digests]:
     """Return the last world not after `tick` that the file holds, and the chain there.
 
@@ -53,20 +82,24 @@ def begin(reader: RunReader, tick: int) -> tuple[World, Digests]:
             return world, mark[1]
     for snapshot in reader.usable_snapshots(last=tick, agents=()):
         world = _decoded(snapshot.tick, snapshot.world, reader.spec)
-        if world is not None:
+        # Before tick 0 of a run of its own there is nothing that a snapshot could say.
+        if world is not None and (world.tick > reader.header.start_tick or reader.header.parent is not None):
             return world, snapshot.digests
-    if reader.header.start_tick:
+    return first_world(reader), reader.header.genesis()
+
+
+def first_world(reader: RunReader) -> World:
+    """Return the world before tick 0; `RunFileError` for a fork, whose own beginning must be damaged then."""
+    if reader.header.parent is not None:
         raise RunFileError(f"{reader.path}: the snapshot that this fork begins with is damaged")
-    return genesis_world(reader.spec), reader.header.genesis()
+    return genesis_world(reader.spec)
 
 
 def _decoded(tick: int, data: bytes, spec: RunSpec) -> World | None:
-    """Return the world of `tick` from its bytes, or None if they hold no such world."""
     try:
-        world = decode_world(data, spec)
+        return world_of(data, tick, spec)
     except ValueError:
         return None
-    return world if world.tick == tick else None
 
 
 def fold(reader: RunReader, world: World | None = None) -> Iterator[FoldedTick]:

@@ -13,7 +13,9 @@ from tickwork.core.spec import RunSpec
 from tickwork.core.world import World
 from tickwork.guest.compatibility import carries_over
 from tickwork.guest.program import Program
+from tickwork.journal.arrivals import ScheduledArrivals
 from tickwork.journal.create import ForkStart
+from tickwork.journal.cursor import InputCursor
 from tickwork.journal.header import Parent
 from tickwork.journal.reader import RunReader
 from tickwork.journal.writer import RunWriter
@@ -52,14 +54,13 @@ def fork(
     `modules` are those that the edits bring, by hash. The fork holds everything it needs; it has no ticks
     yet: `resume` takes it on. What the parent accepted from outside after `tick` arrives again, in the same
     ticks. Its outputs have no files until somebody names some. `progress` is told how many of the parent's
-    ticks have been run again. Raises `InputError` for a tick that the parent
-    does not have, `EditError`, or `RunFileError` if the parent is damaged or does not replay up to there.
+    ticks have been run again. Raises `InputError` for a tick that the parent does not have, `EditError`, or
+    `RunFileError` if the parent is damaged or does not replay up to there.
     """
     with RunReader.open(path) as reader:
         if out.exists() and path.samefile(out):
             raise InputError(f"the fork and its parent would be one file, {out}; give another with --out")
-        last = reader.last_tick
-        end = reader.header.start_tick if last is None else last + 1
+        end, cursors = _come_to(reader)
         if not reader.header.start_tick <= tick <= end:
             raise InputError(
                 f"{path} can be forked at the ticks {reader.header.start_tick} to {end}, not at {tick}"
@@ -67,9 +68,19 @@ def fork(
         rerun = Rerun(reader, from_tick=tick)
         try:
             _run_to(rerun, tick, progress)
-            Forking(rerun, dict(modules or {}), edits).write(out, end, force=force)
+            Forking(rerun, dict(modules or {}), edits).write(out, end, cursors, force=force)
         finally:
             rerun.close()
+
+
+def _come_to(reader: RunReader) -> tuple[int, dict[int, InputCursor]]:
+    """Return the tick that is next, and how far inputs were read by then, of a run that may be going on."""
+    while True:
+        before = reader.last_tick
+        cursors = reader.cursors()
+        # Cursors and entries are committed together, so between two equal answers they belong together.
+        if reader.last_tick == before:
+            return reader.header.start_tick if before is None else before + 1, cursors
 
 
 def _run_to(rerun: Rerun, tick: int, progress: Callable[[int], None] | None) -> None:
@@ -93,8 +104,8 @@ class Forking:
         self._edits = edits
         self._programs: dict[str, Program] = dict(rerun.programs)
 
-    def write(self, out: Path, end: int, *, force: bool) -> None:
-        """Write the fork's file; `end` is where the parent's record ends."""
+    def write(self, out: Path, end: int, cursors: Mapping[int, InputCursor], *, force: bool) -> None:
+        """Write the fork's file; `end` is where the parent's record ends, `cursors` how far it had read."""
         rerun, reader = self._rerun, self._rerun.reader
         before = rerun.world
         after = apply_edits(before, self._edits, self._carries_over, self._memory_bytes)
@@ -108,12 +119,14 @@ class Forking:
         )
         project = project_of(after.run, reader.header.launch).without_outputs()
         header = header_for(after.run, rerun.engine, launch=launch_of(project), parent=parent)
+        # A parent that is a fork itself may not have come to the end of what it was to be given.
+        scheduled = reader.scheduled_arrivals(end)
         start = ForkStart(
             world=encode_world(after),
             images=self._images(after),
-            cursors=reader.cursors(),
-            arrivals=self._arrivals(before.tick),
-            arrivals_end=end,
+            cursors=cursors,
+            arrivals=self._arrivals(before.tick, end, scheduled),
+            arrivals_end=max(end, scheduled.end),
         )
         RunWriter.create(out, header, self._used_modules(after), force=force, fork=start).close()
 
@@ -121,17 +134,13 @@ class Forking:
         for agent in running(world):
             yield agent, self._rerun.pool.image(self._rerun.world, agent)
 
-    def _arrivals(self, first: int) -> Iterator[tuple[int, Arrivals]]:
-        scheduled = self._rerun.reader.scheduled_arrivals(first)
-        last = first
+    def _arrivals(self, first: int, end: int, scheduled: ScheduledArrivals) -> Iterator[tuple[int, Arrivals]]:
         for stored in self._rerun.reader.entries(first):
+            if stored.tick >= end:
+                break
             entry, _ = stored.decode()
-            last = stored.tick + 1
             yield stored.tick, entry.arrivals
-        # A fork of a fork that has not come to its own parent's end.
-        for tick, arrivals in scheduled.by_tick.items():
-            if tick >= last:
-                yield tick, arrivals
+        yield from scheduled.by_tick.items()
 
     def _used_modules(self, world: World) -> dict[str, bytes]:
         used = dict.fromkeys((*agents_by_module(world.run), *(agent.spec.module for agent in world.agents)))

@@ -154,15 +154,16 @@ class Outputs:
         """Write everything that was held: its ticks are committed now."""
         if not self._waiting:
             return
+        # Taken first: where one cannot be written, what was written must not be written again.
+        waiting, self._waiting = self._waiting, []
         touched: dict[str, None] = {}
-        for performed in self._waiting:
+        for performed in waiting:
             name = performed.what.name
             touched[name] = None
             line = json_line(performed.what.body)
             if name in self._on_terminal:
                 line = terminal_json(line.decode()).encode()
             self._write(name, line + b"\n")
-        self._waiting.clear()
         for name in touched:
             self._write(name, b"")
 

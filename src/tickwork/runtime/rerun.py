@@ -5,38 +5,23 @@ Replay does this to the end; resume and fork do it to get to where they go on fr
 
 from collections.abc import Callable
 
-from tickwork.core.checkpoint import decode_world, encode_world, state_digest
+from tickwork.core.checkpoint import encode_world, state_digest
 from tickwork.core.digest import Digests
 from tickwork.core.entry import Entry
 from tickwork.core.errors import ModuleError, RunFileError
-from tickwork.core.limits import Limits, RunLimits
+from tickwork.core.image import AgentImage
 from tickwork.core.step import Plan, plan
-from tickwork.core.world import Status, World, genesis_world
+from tickwork.core.world import Status, World
 from tickwork.guest.engine import Engine
 from tickwork.guest.program import Program
 from tickwork.journal.reader import RunReader, StoredEntry
 from tickwork.journal.snapshots import Snapshot
 from tickwork.journal.verify import chain_fault
-from tickwork.manifest.bounds import limits_fault
 from tickwork.pool.inline import InlinePool
 from tickwork.runtime.comparison import Comparison, Divergence, first_due
+from tickwork.runtime.fold import check_spec, first_world, world_of
 from tickwork.runtime.loop import Loop
 from tickwork.runtime.programs import agents_by_module
-
-
-def check_spec(reader: RunReader) -> None:
-    """Refuse a specification that no manifest could have given: it would let a file use up the host."""
-    spec = reader.spec
-    known = {agent.id for agent in spec.agents}
-    for source in spec.inputs:
-        if not source.to or not known.issuperset(source.to):
-            raise RunFileError(f"{reader.path}: the readers of input {source.name!r} do not exist")
-    stated: list[Limits | RunLimits] = [spec.limits]
-    stated += [agent.limits for agent in (*spec.agents, *spec.kinds)]
-    for limits in stated:
-        fault = limits_fault(limits)
-        if fault is not None:
-            raise RunFileError(f"{reader.path}: {fault}")
 
 
 def running(world: World) -> list[int]:
@@ -67,38 +52,42 @@ class Rerun:
             self.engine.config_hash,
         )
         self._broken: dict[str, str] = {}
-        self.programs = self._open_programs()
-        self.pool = InlinePool(self.programs)
         self.turns = 0
         self._comparison = Comparison(reader.spec, same_engine=self.same_engine)
-        world, digests = self._begin(header.start_tick if from_tick is None else from_tick, warn)
+        world, digests, images = self._begin(header.start_tick if from_tick is None else from_tick, warn)
+        self.programs = self._open_programs(world)
+        self.pool = InlinePool(self.programs)
+        self.pool.restore(images)
         self.loop = Loop(world, self.pool, digests)
         self._snapshots = {info.tick for info in reader.snapshots()}
 
-    def _open_programs(self) -> dict[str, Program]:
+    def _open_programs(self, world: World) -> dict[str, Program]:
         """Return the programs of the modules that are sound; keep the others' faults for their first turn."""
         programs: dict[str, Program] = {}
-        for name in agents_by_module(self.reader.spec):
+        # A fork may have given a spawned agent a module that the specification does not know.
+        spawned = [agent.spec.module for agent in world.agents[len(self.reader.spec.agents) :]]
+        for name in dict.fromkeys((*agents_by_module(self.reader.spec), *spawned)):
             try:
                 programs[name] = Program(self.engine, self.reader.module(name))
             except (RunFileError, ModuleError) as error:
                 self._broken[name] = str(error)
         return programs
 
-    def _begin(self, tick: int, warn: Callable[[str], None] | None) -> tuple[World, Digests]:
+    def _begin(
+        self, tick: int, warn: Callable[[str], None] | None
+    ) -> tuple[World, Digests, dict[int, AgentImage]]:
+        """Return the last sound beginning that is not after `tick`: world, chain and agents."""
         reader = self.reader
         for snapshot in reader.usable_snapshots(last=tick, report=warn):
+            if snapshot.tick == reader.header.start_tick and reader.header.parent is None:
+                # Before tick 0 there is nothing that a snapshot could say: this one was planted.
+                break
             try:
-                world = _world_of(snapshot, reader)
+                return _world_of(snapshot, reader), snapshot.digests, snapshot.images
             except ValueError as error:
                 if warn is not None:
                     warn(f"{reader.path}: the snapshot of tick {snapshot.tick} is passed over: {error}")
-                continue
-            self.pool.restore(snapshot.images)
-            return world, snapshot.digests
-        if reader.header.start_tick:
-            raise RunFileError(f"{reader.path}: the snapshot that this fork begins with is damaged")
-        return genesis_world(reader.spec), reader.header.genesis()
+        return first_world(reader), reader.header.genesis(), {}
 
     @property
     def world(self) -> World:
@@ -171,7 +160,7 @@ class Rerun:
 
 def _world_of(snapshot: Snapshot, reader: RunReader) -> World:
     """Return a snapshot's world; `ValueError` if it is none, or has other agents than images."""
-    world = decode_world(snapshot.world, reader.spec)
-    if world.tick != snapshot.tick or tuple(running(world)) != snapshot.agents:
+    world = world_of(snapshot.world, snapshot.tick, reader.spec)
+    if tuple(running(world)) != snapshot.agents:
         raise ValueError("its world and its agents do not belong together")
     return world

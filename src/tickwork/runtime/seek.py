@@ -29,7 +29,7 @@ from tickwork.guest.instance import Instance
 from tickwork.guest.program import Program
 from tickwork.journal.reader import RunReader
 from tickwork.runtime.alone import run_alone
-from tickwork.runtime.fold import begin, fold
+from tickwork.runtime.fold import begin, check_spec, fold
 from tickwork.runtime.fork import fork, read_edits
 from tickwork.runtime.places import AnyPath
 
@@ -51,7 +51,13 @@ class Recording:
     @classmethod
     def open(cls, path: Path) -> Self:
         """Open a run file; raise `RunFileError` if it is not one that can be read."""
-        return cls(RunReader.open(path))
+        reader = RunReader.open(path)
+        try:
+            check_spec(reader)
+        except RunFileError:
+            reader.close()
+            raise
+        return cls(reader)
 
     @property
     def first_tick(self) -> int:
