@@ -24,6 +24,8 @@ from tickwork.journal.image_codec import ImageUnpacker, StoredImage, unpack_imag
 from tickwork.journal.snapshot_codec import Pairs, unpack_agents, unpack_world
 
 _T = TypeVar("_T")
+# Pages that have been read, by row, each with its hash as computed.
+_Pages = dict[int, tuple[bytes, bytes]]
 # Two sizes only, so that SQLite compiles two statements and not one for every number of rows.
 _BATCHES = (512, 32)
 
@@ -103,8 +105,8 @@ class SnapshotReader:
         for agent in wanted:
             if agent not in rows:
                 raise RunFileError(f"{self._path}: the snapshot of tick {tick} has no agent {agent}")
-        # Equal pages are one object, whoever they belong to.
-        pages: dict[int, bytes] = {}
+        # Equal pages are one object and are hashed once, whoever they belong to.
+        pages: _Pages = {}
         images: dict[int, AgentImage] = {}
         read: dict[int, AgentImage] = {}
         for agent in wanted:
@@ -144,7 +146,7 @@ class SnapshotReader:
                 raise Damage(f"agent {self._name(agent)}: its image is missing")
         return hashes
 
-    def _image(self, row: int, digest: bytes, pages: dict[int, bytes]) -> AgentImage:
+    def _image(self, row: int, digest: bytes, pages: _Pages) -> AgentImage:
         """Return the image of a row; `pages` are those read before, and are added to."""
         (stored,) = self._database.execute("SELECT bytes FROM image WHERE id = ?", (row,)).fetchone()
         image = _part("its image", unpack_image, stored)
@@ -152,22 +154,23 @@ class SnapshotReader:
         missing = [page for page in dict.fromkeys(ids) if page not in pages]
         for page, packed in self._rows("SELECT id, bytes FROM page WHERE id IN ({})", missing):
             try:
-                pages[page] = self._unpacker.unpack_page(packed)
+                content = self._unpacker.unpack_page(packed)
             except Damage as damage:
                 raise Damage(f"{_place(image, page)}: {damage}") from damage
+            pages[page] = content, page_hash(content)
         for page in missing:
             if page not in pages:
                 raise Damage(f"{_place(image, page)} is missing")
-        found = image.with_pages([pages[page] for page in ids])
-        if found.digest() != digest:
+        found = image.with_pages([pages[page][0] for page in ids])
+        if found.digest([[pages[page][1] for page in memory.tolist()] for memory in image.ids]) != digest:
             raise Damage(self._changed(image, pages))
         return found
 
-    def _changed(self, image: StoredImage, pages: dict[int, bytes]) -> str:
+    def _changed(self, image: StoredImage, pages: _Pages) -> str:
         """Say what of an image is not what was written."""
         ids = np.unique(image.page_ids).tolist()
         for page, digest in self._rows("SELECT id, hash FROM page WHERE id IN ({})", ids):
-            if digest != page_hash(pages[page]):
+            if digest != pages[page][1]:
                 return f"{_place(image, page)} does not have its hash"
         return "its image does not have its digest"
 
