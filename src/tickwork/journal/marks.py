@@ -43,3 +43,9 @@ def nearest_mark(path: Path, database: sqlite3.Connection, tick: int) -> tuple[i
         return at, Digests(digest, exact), unpack_world(stored)
     except Damage:
         return None
+
+
+def mark_ticks(path: Path, database: sqlite3.Connection) -> list[int]:
+    """Return the ticks of all marks, ascending."""
+    with reading(path):
+        return [int(tick) for (tick,) in database.execute("SELECT tick FROM mark ORDER BY tick")]

@@ -22,7 +22,7 @@ from tickwork.journal.connect import DAMAGE_ERRORS, connect, one_state, reading
 from tickwork.journal.cursor import InputCursor, load_cursors
 from tickwork.journal.header import End, Header
 from tickwork.journal.identify import identify, read_rows
-from tickwork.journal.marks import nearest_mark
+from tickwork.journal.marks import mark_ticks, nearest_mark
 from tickwork.journal.snapshot_sizes import SnapshotInfo, snapshot_sizes
 from tickwork.journal.snapshots import Snapshot, SnapshotReader
 
@@ -162,6 +162,14 @@ class RunReader:
             return []
         with reading(self.path), one_state(self._database):
             return snapshot_sizes(self._database)
+
+    def snapshot_ticks(self) -> list[int]:
+        """Return the ticks of all snapshots, newest first; their content is not looked at."""
+        return [] if self._snapshots is None else self._snapshots.ticks()
+
+    def mark_ticks(self) -> list[int]:
+        """Return the ticks of all worlds that are kept by themselves, ascending."""
+        return [] if self._snapshots is None else mark_ticks(self.path, self._database)
 
     def nearest_snapshot(self, tick: int) -> int | None:
         """Return the tick of the last snapshot not after `tick`, or None; its content is not looked at."""

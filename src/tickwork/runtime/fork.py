@@ -21,10 +21,11 @@ from tickwork.journal.reader import RunReader
 from tickwork.journal.writer import RunWriter
 from tickwork.manifest.edits import load_edits
 from tickwork.runtime.assemble import build_edits
+from tickwork.runtime.kept_states import running
 from tickwork.runtime.launch import launch_of, project_of
 from tickwork.runtime.programs import agents_by_module
 from tickwork.runtime.record import header_for
-from tickwork.runtime.rerun import Rerun, running
+from tickwork.runtime.rerun import Rerun
 
 
 def read_edits(
@@ -39,7 +40,7 @@ def read_edits(
     return build_edits(file, spec.limits.module_bytes, announce or (lambda _: None))
 
 
-def fork(
+def fork(  # noqa: PLR0913 - what a fork can be asked for
     path: Path,
     out: Path,
     tick: int,
@@ -47,15 +48,17 @@ def fork(
     edits: Edits = NO_EDITS,
     modules: Mapping[str, bytes] | None = None,
     force: bool = False,
+    warn: Callable[[str], None] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> None:
     """Make the run file `out`, a run that stands before `tick` of the run in `path`, with `edits` made.
 
     `modules` are those that the edits bring, by hash. The fork holds everything it needs; it has no ticks
     yet: `resume` takes it on. What the parent accepted from outside after `tick` arrives again, in the same
-    ticks. Its outputs have no files until somebody names some. `progress` is told how many of the parent's
-    ticks have been run again. Raises `InputError` for a tick that the parent does not have, `EditError`, or
-    `RunFileError` if the parent is damaged or does not replay up to there.
+    ticks. Its outputs have no files until somebody names some. `warn` is told of the parent's snapshots that
+    had to be passed over, `progress` how many of its ticks have been run again. Raises `InputError` for a
+    tick that the parent does not have, `EditError`, or `RunFileError` if the parent is damaged or does not
+    replay up to there.
     """
     with RunReader.open(path) as reader:
         if out.exists() and path.samefile(out):
@@ -65,7 +68,7 @@ def fork(
             raise InputError(
                 f"{path} can be forked at the ticks {reader.header.start_tick} to {end}, not at {tick}"
             )
-        rerun = Rerun(reader, from_tick=tick)
+        rerun = Rerun(reader, from_tick=tick, warn=warn)
         try:
             _run_to(rerun, tick, progress)
             Forking(rerun, dict(modules or {}), edits).write(out, end, cursors, force=force)

@@ -5,13 +5,12 @@ Replay does this to the end; resume and fork do it to get to where they go on fr
 
 from collections.abc import Callable
 
-from tickwork.core.checkpoint import encode_world, state_digest
 from tickwork.core.digest import Digests
 from tickwork.core.entry import Entry
 from tickwork.core.errors import ModuleError, RunFileError
 from tickwork.core.image import AgentImage
 from tickwork.core.step import Plan, plan
-from tickwork.core.world import Status, World
+from tickwork.core.world import World
 from tickwork.guest.engine import Engine
 from tickwork.guest.program import Program
 from tickwork.journal.reader import RunReader, StoredEntry
@@ -20,20 +19,17 @@ from tickwork.journal.verify import chain_fault
 from tickwork.pool.inline import InlinePool
 from tickwork.runtime.comparison import Comparison, Divergence, first_due
 from tickwork.runtime.fold import check_spec, first_world, world_of
+from tickwork.runtime.kept_states import KeptStates, running
 from tickwork.runtime.loop import Loop
 from tickwork.runtime.programs import agents_by_module
-
-
-def running(world: World) -> list[int]:
-    """Return the indexes of the agents that have a state of their own: set up, and not ended."""
-    return [index for index, agent in enumerate(world.agents) if agent.status is Status.RUNNING]
 
 
 class Rerun:
     """A recorded run being run again. `close` it, unless its pool is handed on.
 
-    It begins at the file's own beginning or, with `from_tick`, at the last sound snapshot that is not after
-    it. `warn` is told of snapshots that had to be passed over.
+    It begins at the file's own beginning, and then checks all that the file keeps of worlds and agents; or,
+    with `from_tick`, at the last sound snapshot that is not after it. `warn` is told of snapshots that had to
+    be passed over.
     """
 
     def __init__(
@@ -59,7 +55,8 @@ class Rerun:
         self.pool = InlinePool(self.programs)
         self.pool.restore(images)
         self.loop = Loop(world, self.pool, digests)
-        self._snapshots = {info.tick for info in reader.snapshots()}
+        # On the way to somewhere, what was passed over at the beginning is passed over again, and said once.
+        self._kept = KeptStates(reader, self.pool, thorough=from_tick is None)
 
     def _open_programs(self, world: World) -> dict[str, Program]:
         """Return the programs of the modules that are sound; keep the others' faults for their first turn."""
@@ -110,7 +107,9 @@ class Rerun:
         ticked = self.loop.tick(recorded[0].arrivals)
         self.turns += len(recorded[0].turns)
         divergence = self._comparison.divergence(world, recorded, stored, ticked, fault)
-        return divergence or self._snapshot_divergence()
+        if divergence is None and self.same_engine:
+            divergence = self._kept.divergence(self.world, self.loop.digests)
+        return divergence
 
     def _unfit(self, world: World, recorded: Entry) -> Divergence | None:
         """Return why the tick cannot be run: its arrivals name no input, or its modules are unsound."""
@@ -127,31 +126,6 @@ class Rerun:
             if spec.module in self._broken:
                 return Divergence(world.tick, spec.id, f"its module is unsound: {self._broken[spec.module]}")
         return None
-
-    def _snapshot_divergence(self) -> Divergence | None:
-        """Hold the agents' memories against the snapshot of the boundary just reached, if there is one."""
-        world = self.world
-        if world.tick not in self._snapshots or not self.same_engine:
-            return None
-        try:
-            stored = self.reader.snapshot(world.tick, ())
-        except RunFileError as error:
-            return Divergence(world.tick, None, str(error))
-        images = tuple((agent, self.pool.image(world, agent).digest()) for agent in running(world))
-        encoded = encode_world(world)
-        if state_digest(self.loop.digests, encoded, images) == stored.state:
-            return None
-        if encoded != stored.world:
-            return Divergence(world.tick, first_due(world), "the snapshot before this tick has another world")
-        for agent, image in images:
-            name = world.agents[agent].spec.id
-            try:
-                there = self.reader.snapshot(world.tick, (agent,)).images[agent].digest()
-            except RunFileError as error:
-                return Divergence(world.tick, name, str(error))
-            if there != image:
-                return Divergence(world.tick, name, "its memory is not that of the snapshot before this tick")
-        return Divergence(world.tick, None, "the snapshot before this tick has another state")
 
     def close(self) -> None:
         """Free the agents."""
