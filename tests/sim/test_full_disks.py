@@ -73,21 +73,25 @@ def assert_goes_on_to_the_end(folder, whole):
     assert replay(folder / "run.tick").identical
 
 
+def commit_every_tick(run, end=10**6):
+    """Advance with every tick written to the disk at once, so that the disk is full in the midst of it."""
+    while run.world.tick < end:
+        run.advance()
+        run._commit(0)
+
+
 @pytest.mark.parametrize("every", [0, 1, 4])
 @pytest.mark.parametrize("size", SIZES)
 def test_a_full_disk_while_recording_leaves_a_run_that_goes_on_when_there_is_room(
     tmp_path, whole, size, every
 ):
     project = travel_worlds.project(tmp_path, lines=LINES, snapshots=SnapshotSettings(every=every))
-    # Written straight to the disk, so that the log reaches it early.
     run = Run(project, tmp_path / "run.tick")
     failed = None
     with files_of_at_most(size):
         try:
             with run:
-                while run.world.tick < len(whole[0]):
-                    run.advance()
-                    run._commit(0)
+                commit_every_tick(run, len(whole[0]))
         except HostError as error:
             failed = str(error)
     if failed is None:
@@ -104,11 +108,13 @@ def test_a_full_disk_while_going_on_leaves_the_run_as_far_as_it_came(tmp_path, w
     project = travel_worlds.project(tmp_path, lines=LINES, snapshots=SnapshotSettings(every=2))
     with Run(project, tmp_path / "run.tick") as run:
         run.advance(20)
-    with files_of_at_most((tmp_path / "run.tick").stat().st_size // 2 + more):
-        with pytest.raises(HostError) as caught, resume(tmp_path / "run.tick") as run:
-            while True:
-                run.advance()
-                run._commit(0)
+    size = (tmp_path / "run.tick").stat().st_size // 2 + more
+    with (
+        files_of_at_most(size),
+        pytest.raises(HostError) as caught,
+        resume(tmp_path / "run.tick") as run,
+    ):
+        commit_every_tick(run)
     assert "run.tick" in str(caught.value)
     assert assert_is_a_beginning(tmp_path, whole) >= 20
     assert_goes_on_to_the_end(tmp_path, whole)
@@ -143,7 +149,7 @@ def test_a_full_disk_under_the_outputs_ends_the_run_and_each_line_is_there_once_
     full = Full(run._outputs._files["told"])
     run._outputs._files["told"] = run._outputs._owned["told"] = full
     with pytest.raises(HostError, match=r"output 'told' cannot be written: No space left"), run:
-        run.run_to_end()
+        commit_every_tick(run)
     assert whole[1]["told"].startswith((tmp_path / "told.jsonl").read_bytes())
     assert_is_a_beginning(tmp_path, whole)
     assert_goes_on_to_the_end(tmp_path, whole)
