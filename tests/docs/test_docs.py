@@ -11,7 +11,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -248,7 +248,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     return file, command_json("run", str(folder), "--out", str(file), "--json")
 
 
-def command_json(*arguments: str) -> dict[str, object]:
+def command_json(*arguments: str) -> dict[str, Any]:
     """Return the JSON object that a command prints."""
     done = subprocess.run(
         [sys.executable, "-m", "tickwork", *arguments], capture_output=True, text=True, check=True
@@ -291,6 +291,36 @@ def test_every_json_field_of_inspect_and_doctor_is_documented(
             assert set(row) <= code(parts[view]), view
     found = command_json("doctor", "--json")
     assert set(found) <= code(section(REFERENCE / "cli.md", "`tickwork doctor`"))
+
+
+def test_every_json_field_of_the_commands_that_travel_is_documented(
+    recorded: tuple[Path, dict[str, object]], tmp_path: Path
+) -> None:
+    file, of_run = recorded
+    page = REFERENCE / "cli.md"
+    fork = command_json("fork", str(file), "--at", "2", "--out", str(tmp_path / "f.tick"), "--json")
+    assert set(fork) == {*of_run, *documented_fields(section(page, "`tickwork fork`"))}
+    resumed = command_json("resume", str(tmp_path / "f.tick"), "--ticks", "1", "--json")
+    assert set(resumed) == {*of_run, *documented_fields(section(page, "`tickwork resume`"))}
+    found = command_json("bisect", str(file), "--check", "tick > 2", "--json")
+    names = {"tick", "agents", "world", "moment"}  # what a condition sees is in that section, too
+    assert set(found) | names == documented_fields(section(page, "`tickwork bisect`"))
+    (row,) = command_json("snapshots", str(tmp_path / "f.tick"), "--keep", "1", "--json")["snapshots"]
+    assert set(row) == documented_fields(section(page, "`tickwork snapshots`"))
+
+
+def test_every_json_field_of_a_moment_is_documented(recorded: tuple[Path, dict[str, object]]) -> None:
+    file, _ = recorded
+    text = section(REFERENCE / "cli.md", "A moment")
+    look = ("inspect", str(file), "--agent", "chatty", "--json")
+    more = ("--at", "3", "--state", "--memory", "--hexdump", "0:16")
+    moments = [command_json("inspect", str(file), "--at", "3", "--json"), command_json(*look, *more)]
+    changed = command_json(*look, "--memory-diff", "2", "3")
+    named = {name for moment in [*moments, changed] for name in moment}
+    listed = [row for moment in moments for key in ("messages", "memories") for row in moment.get(key, [])]
+    listed += [*moments[0]["agents"], moments[1]["hexdump"], *changed["memories"]]
+    listed += changed["memories"][0]["changes"]
+    assert named | {name for row in listed for name in row} <= code(text)
 
 
 def test_every_outcome_has_one_row() -> None:
