@@ -129,4 +129,4 @@ def _summary(reader: RunReader, *, json: bool) -> None:
     width = max(len(name) for name in fields)
     for name, value in fields.items():
         shown = ", ".join(str(item) for item in value) or "none" if isinstance(value, list) else value
-        print_line(f"{name:<{width}}  {'' if shown is None else shown}")
+        print_line(f"{name:<{width}}  {'none' if shown is None else shown}")
