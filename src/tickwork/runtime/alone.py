@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import msgspec
 
-from tickwork.core.checkpoint import decode_world
 from tickwork.core.entropy import turn_seeds
 from tickwork.core.entry import encode
 from tickwork.core.errors import RunFileError
@@ -12,11 +11,11 @@ from tickwork.core.image import AgentImage
 from tickwork.core.messages import NO_ARRIVALS
 from tickwork.core.outcomes import Outcome, OutcomeKind
 from tickwork.core.step import plan
-from tickwork.core.world import World, genesis_world
+from tickwork.core.world import Status, World, genesis_world
 from tickwork.guest.instance import Instance
 from tickwork.guest.program import Program
 from tickwork.journal.reader import RunReader
-from tickwork.runtime.fold import FoldedTick, begin, fold
+from tickwork.runtime.fold import FoldedTick, begin, beginnings, fold
 from tickwork.runtime.inbox_scan import AgentTick, InboxScan, TooInvolved
 
 
@@ -39,11 +38,7 @@ def run_alone(reader: RunReader, program: Program, world: World, agent: int) -> 
 
 def _last_image(reader: RunReader, moment: World, agent: int, instance: Instance) -> World | None:
     """Restore the agent from the last snapshot that has it; return the world there, or None."""
-    for snapshot in reader.usable_snapshots(last=moment.tick, agents=(agent,)):
-        try:
-            world = decode_world(snapshot.world, reader.spec)
-        except ValueError:
-            continue
+    for world, snapshot in beginnings(reader, moment.tick, (agent,)):
         instance.restore(snapshot.images[agent])
         return world
     return None
@@ -52,8 +47,8 @@ def _last_image(reader: RunReader, moment: World, agent: int, instance: Instance
 def _set_up(reader: RunReader, agent: int, instance: Instance) -> World:
     """Set the agent up as in tick 0, and return the world in which first steps can come."""
     world = genesis_world(reader.spec)
-    if reader.header.start_tick or agent >= len(world.agents):
-        raise TooInvolved  # it was spawned, or the run begins elsewhere
+    if reader.header.parent is not None or agent >= len(world.agents):
+        raise TooInvolved  # it was spawned, or the run begins with what a fork's edits made
     planned = plan(world, NO_ARRIVALS)
     spec = world.agents[agent].spec
     outcome = instance.setup(
@@ -101,6 +96,8 @@ def _since(reader: RunReader, moment: World, agent: int, instance: Instance) -> 
     world = _last_image(reader, moment, agent, instance)
     if world is None:
         world, _ = begin(reader, reader.header.start_tick)
+        if agent < len(world.agents) and world.agents[agent].status is Status.RUNNING:
+            raise RunFileError(f"{reader.path}: the snapshot that this fork begins with is damaged")
     return fold(reader, world)
 
 

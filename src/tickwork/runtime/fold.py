@@ -3,7 +3,7 @@
 This gives every inbox and every agent's standing at every tick, although the file holds neither.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from tickwork.core.checkpoint import decode_world
@@ -14,8 +14,9 @@ from tickwork.core.limits import Limits, RunLimits
 from tickwork.core.outcomes import Outcome
 from tickwork.core.spec import RunSpec
 from tickwork.core.step import Plan, Settled, plan, settle
-from tickwork.core.world import World, genesis_world
+from tickwork.core.world import Status, World, genesis_world
 from tickwork.journal.reader import RunReader, StoredEntry
+from tickwork.journal.snapshots import Snapshot
 from tickwork.manifest.bounds import limits_fault
 
 
@@ -69,6 +70,11 @@ def world_of(data: bytes, tick: int, spec: RunSpec) -> World:
     return world
 
 
+def running(world: World) -> list[int]:
+    """Return the indexes of the agents that have a state of their own: set up, and not ended."""
+    return [index for index, agent in enumerate(world.agents) if agent.status is Status.RUNNING]
+
+
 def begin(reader: RunReader, tick: int) -> tuple[World, Digests]:
     """Return the last world not after `tick` that the file holds, and the chain there.
 
@@ -80,12 +86,39 @@ def begin(reader: RunReader, tick: int) -> tuple[World, Digests]:
         world = _decoded(mark[0], mark[2], reader.spec)
         if world is not None:
             return world, mark[1]
-    for snapshot in reader.usable_snapshots(last=tick, agents=()):
-        world = _decoded(snapshot.tick, snapshot.world, reader.spec)
-        # Before tick 0 of a run of its own there is nothing that a snapshot could say.
-        if world is not None and (world.tick > reader.header.start_tick or reader.header.parent is not None):
-            return world, snapshot.digests
+    for world, snapshot in beginnings(reader, tick, agents=()):
+        return world, snapshot.digests
     return first_world(reader), reader.header.genesis()
+
+
+def beginnings(
+    reader: RunReader,
+    tick: int,
+    agents: Collection[int] | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> Iterator[tuple[World, Snapshot]]:
+    """Yield the snapshots that are not after `tick` and can be begun with, newest first, with their worlds.
+
+    `agents` are those whose images are wanted, None for all. `warn` is told of those that cannot be used.
+    """
+    for snapshot in reader.usable_snapshots(last=tick, agents=agents, report=warn):
+        if snapshot.tick == reader.header.start_tick and reader.header.parent is None:
+            # Before tick 0 there is nothing that a snapshot could say: this one was planted.
+            return
+        try:
+            world = _begun(snapshot, reader.spec)
+        except ValueError as error:
+            if warn is not None:
+                warn(f"{reader.path}: the snapshot of tick {snapshot.tick} cannot be used: {error}")
+        else:
+            yield world, snapshot
+
+
+def _begun(snapshot: Snapshot, spec: RunSpec) -> World:
+    world = world_of(snapshot.world, snapshot.tick, spec)
+    if tuple(running(world)) != snapshot.agents:
+        raise ValueError("its world and its agents do not belong together")
+    return world
 
 
 def first_world(reader: RunReader) -> World:

@@ -21,7 +21,7 @@ from tickwork.journal.reader import RunReader
 from tickwork.journal.writer import RunWriter
 from tickwork.manifest.edits import load_edits
 from tickwork.runtime.assemble import build_edits
-from tickwork.runtime.kept_states import running
+from tickwork.runtime.fold import running
 from tickwork.runtime.launch import launch_of, project_of
 from tickwork.runtime.programs import agents_by_module
 from tickwork.runtime.record import header_for

@@ -3,18 +3,14 @@
 from tickwork.core.checkpoint import encode_world, state_digest
 from tickwork.core.digest import Digests
 from tickwork.core.errors import RunFileError
-from tickwork.core.world import Status, World
+from tickwork.core.world import World
 from tickwork.journal.reader import RunReader
 from tickwork.pool.interface import Pool
 from tickwork.runtime.comparison import Divergence, first_due
+from tickwork.runtime.fold import running
 
 # Agents whose stored images are in memory together, so that pages that they share are read once.
 _AGENTS_AT_ONCE = 64
-
-
-def running(world: World) -> list[int]:
-    """Return the indexes of the agents that have a state of their own: set up, and not ended."""
-    return [index for index, agent in enumerate(world.agents) if agent.status is Status.RUNNING]
 
 
 class KeptStates:

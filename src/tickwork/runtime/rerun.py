@@ -14,12 +14,11 @@ from tickwork.core.world import World
 from tickwork.guest.engine import Engine
 from tickwork.guest.program import Program
 from tickwork.journal.reader import RunReader, StoredEntry
-from tickwork.journal.snapshots import Snapshot
 from tickwork.journal.verify import chain_fault
 from tickwork.pool.inline import InlinePool
 from tickwork.runtime.comparison import Comparison, Divergence, first_due
-from tickwork.runtime.fold import check_spec, first_world, world_of
-from tickwork.runtime.kept_states import KeptStates, running
+from tickwork.runtime.fold import beginnings, check_spec, first_world
+from tickwork.runtime.kept_states import KeptStates
 from tickwork.runtime.loop import Loop
 from tickwork.runtime.programs import agents_by_module
 
@@ -74,17 +73,9 @@ class Rerun:
         self, tick: int, warn: Callable[[str], None] | None
     ) -> tuple[World, Digests, dict[int, AgentImage]]:
         """Return the last sound beginning that is not after `tick`: world, chain and agents."""
-        reader = self.reader
-        for snapshot in reader.usable_snapshots(last=tick, report=warn):
-            if snapshot.tick == reader.header.start_tick and reader.header.parent is None:
-                # Before tick 0 there is nothing that a snapshot could say: this one was planted.
-                break
-            try:
-                return _world_of(snapshot, reader), snapshot.digests, snapshot.images
-            except ValueError as error:
-                if warn is not None:
-                    warn(f"{reader.path}: the snapshot of tick {snapshot.tick} is passed over: {error}")
-        return first_world(reader), reader.header.genesis(), {}
+        for world, snapshot in beginnings(self.reader, tick, warn=warn):
+            return world, snapshot.digests, snapshot.images
+        return first_world(self.reader), self.reader.header.genesis(), {}
 
     @property
     def world(self) -> World:
@@ -130,11 +121,3 @@ class Rerun:
     def close(self) -> None:
         """Free the agents."""
         self.pool.close()
-
-
-def _world_of(snapshot: Snapshot, reader: RunReader) -> World:
-    """Return a snapshot's world; `ValueError` if it is none, or has other agents than images."""
-    world = world_of(snapshot.world, snapshot.tick, reader.spec)
-    if tuple(running(world)) != snapshot.agents:
-        raise ValueError("its world and its agents do not belong together")
-    return world

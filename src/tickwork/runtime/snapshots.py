@@ -10,7 +10,7 @@ from tickwork.core.world import World
 from tickwork.journal.writer import RunWriter
 from tickwork.pool.inline import InlinePool
 from tickwork.runtime.clock import monotonic_s
-from tickwork.runtime.kept_states import running
+from tickwork.runtime.fold import running
 from tickwork.runtime.schedule import SnapshotSchedule, SnapshotSettings
 
 # How long a run lasts at least before it is worth a snapshot of its own accord, and between two guesses.
