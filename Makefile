@@ -5,11 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: venv demo test lint types imports check bench fuzz soak clean
+.PHONY: venv demo test lint types imports check bench fuzz soak sanitize clean
 
 venv: $(STAMP)
 
-$(STAMP): pyproject.toml
+# The kernel is built with the package: a change of it means to install again.
+$(STAMP): pyproject.toml setup.py $(wildcard src/tickwork/pool/kernel/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "tickwork needs Python 3.11 or newer; say which with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null \
@@ -42,9 +43,13 @@ bench: venv
 
 # The same laws and attacks as in `make test`, with many more examples.
 fuzz: venv
-	HYPOTHESIS_PROFILE=soak $(BIN)/pytest tests/laws tests/attacks tests/guest tests/journal tests/manifest
+	HYPOTHESIS_PROFILE=soak $(BIN)/pytest tests/laws tests/attacks tests/guest tests/pool tests/journal tests/manifest
 
 soak: fuzz
+
+# The kernel under gcc's address, undefined-behaviour and thread sanitizers, alone and under attack.
+sanitize: venv
+	tests/kernel/sanitize.sh $(BIN)/python
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -21,6 +21,8 @@ _ENGINE = "50"
 _SPIN_NS = 50_000
 # Below about this much work in a wave, a further thread costs more than it takes off the others.
 _SHARE_NS = 100_000
+# About what it costs to wake a thread: a wave with less work than that runs on the caller's.
+ALONE_NS = 40_000
 WORKERS_MAX = 256
 _EFFECTS = (
     effects.Send,
@@ -76,7 +78,7 @@ def stuck_error() -> type[Exception]:
     return error
 
 
-def open_kernel(workers: int, stuck_ns: int) -> Any:
+def open_kernel(workers: int, stuck_ns: int, alone_ns: int) -> Any:
     """Return a kernel with its threads; `kernel_fault()` must be None. Raises `OSError` without resources."""
     return _module()[0].Kernel(
         engine=capi.addresses(),
@@ -90,4 +92,5 @@ def open_kernel(workers: int, stuck_ns: int) -> Any:
         spin_ns=_SPIN_NS if cpus() > 1 else 0,
         stuck_ns=stuck_ns,
         share_ns=_SHARE_NS,
+        alone_ns=alone_ns,
     )

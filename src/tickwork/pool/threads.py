@@ -15,7 +15,7 @@ from tickwork.core.world import World
 from tickwork.guest.program import Program
 from tickwork.pool.faults import failed_outcome
 from tickwork.pool.inline import InlinePool
-from tickwork.pool.native import WORKERS_MAX, cpus, kernel_fault, open_kernel, stuck_error
+from tickwork.pool.native import ALONE_NS, WORKERS_MAX, cpus, kernel_fault, open_kernel, stuck_error
 from tickwork.pool.signals import held_back
 
 # Fuel ends a guest's turn long before; what outlasts this is native code that does not come back.
@@ -28,11 +28,18 @@ class ThreadsPool(InlinePool):
     """Implements `Pool` over the kernel's threads. `pool.choose` says when it can be had."""
 
     def __init__(
-        self, programs: Mapping[str, Program], *, workers: int | None = None, stuck_s: float = STUCK_S
+        self,
+        programs: Mapping[str, Program],
+        *,
+        workers: int | None = None,
+        stuck_s: float | None = None,
+        alone_ns: int = ALONE_NS,
     ) -> None:
         """Start `workers` threads, or one for each processor; raise `HostError` if that cannot be.
 
-        A worker that is at one turn for longer than `stuck_s` seconds ends the run with a `HostError`.
+        A worker that is at one turn for longer than `stuck_s` seconds (`STUCK_S`) ends the run with a
+        `HostError`. Waves that should take less than `alone_ns` run on the caller's thread, unwatched: the
+        guests' fuel bounds them.
         """
         super().__init__(programs)
         fault = kernel_fault()
@@ -41,8 +48,9 @@ class ThreadsPool(InlinePool):
         count = cpus() if workers is None else workers
         if not 1 <= count <= WORKERS_MAX:
             raise HostError(f"{count} workers; a pool has 1 to {WORKERS_MAX}")
+        stuck_s = STUCK_S if stuck_s is None else stuck_s
         try:
-            self._kernel = open_kernel(count, round(stuck_s * 1e9))
+            self._kernel = open_kernel(count, round(stuck_s * 1e9), alone_ns)
         except OSError as error:
             raise HostError(f"the kernel cannot start {count} threads: {error}") from None
         self._stuck_s = stuck_s

@@ -51,6 +51,8 @@ struct tw_workers {
     size_t agents_max;
 };
 
+/* Takes turns until none is left. */
+void tw_run_wave(tw_worker *self);
 /* Grows an array of zeroes to at least `count` elements; returns whether it could. */
 bool tw_reserve(void **array, size_t *max, size_t count, size_t size);
 

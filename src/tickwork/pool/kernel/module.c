@@ -59,16 +59,17 @@ static PyObject *kernel_new(PyTypeObject *type, PyObject *args, PyObject *names)
     static const char *const turn_fields[] = {"agent", "setup", "seed", "inbox"};
     static const char *const message_fields[] = {"sender", "topic", "body", "reply_to"};
     static char *keywords[] = {"engine", "turn", "message", "outcome", "ok", "effects", "nan",
-                               "workers", "spin_ns", "stuck_ns", "share_ns", NULL};
+                               "workers", "spin_ns", "stuck_ns", "share_ns", "alone_ns", NULL};
     PyObject *engine, *turn, *message, *outcome, *ok, *effects, *nan;
     unsigned int workers;
-    unsigned long long spin_ns, stuck_ns, share_ns;
-    if (!PyArg_ParseTupleAndKeywords(args, names, "OOOOOO!OIKKK", keywords, &engine, &turn, &message,
+    unsigned long long spin_ns, stuck_ns, share_ns, alone_ns;
+    if (!PyArg_ParseTupleAndKeywords(args, names, "OOOOOO!OIKKKK", keywords, &engine, &turn, &message,
                                      &outcome, &ok, &PyTuple_Type, &effects, &nan, &workers, &spin_ns,
-                                     &stuck_ns, &share_ns)) {
+                                     &stuck_ns, &share_ns, &alone_ns)) {
         return NULL;
     }
-    tw_plan plan = {.workers = workers, .spin_ns = spin_ns, .stuck_ns = stuck_ns, .share_ns = share_ns};
+    tw_plan plan = {.workers = workers, .spin_ns = spin_ns, .stuck_ns = stuck_ns, .share_ns = share_ns,
+                    .alone_ns = alone_ns};
     if (!read_engine(engine, &plan.engine)) {
         return NULL;
     }
@@ -196,6 +197,11 @@ static bool gather_all(tw_kernel *self, PyObject *turns, const uint32_t *ours, u
         }
     }
     tw_wave_publish(self->workers, count);
+    if (tw_wave_is_alone(self->workers)) {
+        Py_BEGIN_ALLOW_THREADS
+        tw_wave_run_alone(self->workers);
+        Py_END_ALLOW_THREADS
+    }
     return true;
 }
 

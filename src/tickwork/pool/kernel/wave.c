@@ -5,6 +5,7 @@
 #define CHUNKS_PER_WORKER 8
 /* A turn this long is handed out alone: its neighbours shall not wait for it. */
 #define LONG_TURN_NS 10000
+#define UNKNOWN_TURN_NS 1000
 #define NAP_NS UINT64_C(50000000)
 
 /* How many workers to wake, and how much each takes at a time: by what the last wave took. Neither can
@@ -12,20 +13,23 @@
 static uint32_t share(tw_workers *crew)
 {
     uint64_t busy_ns = 0;
-    for (uint32_t place = 0; place < crew->called; place++) {
+    for (uint32_t place = 0; place < crew->plan.workers; place++) {
         busy_ns += crew->worker[place].busy_ns;
         crew->worker[place].busy_ns = 0;
     }
-    uint64_t turn_ns = busy_ns / (crew->last_total ? crew->last_total : 1);
-    uint64_t wanted = turn_ns * crew->total / crew->plan.share_ns + 1;
-    uint32_t called = crew->plan.workers;
-    if (wanted < called) {
-        called = (uint32_t)wanted;
-    }
-    uint32_t chunk = crew->total / (called * CHUNKS_PER_WORKER);
-    chunk = chunk > CHUNK_MAX ? CHUNK_MAX : chunk;
-    crew->chunk = chunk == 0 || turn_ns > LONG_TURN_NS ? 1 : chunk;
+    uint64_t turn_ns = crew->last_total ? busy_ns / crew->last_total : UNKNOWN_TURN_NS;
+    uint64_t work_ns = turn_ns * crew->total;
     crew->last_total = crew->total;
+    crew->chunk = 1;
+    if (work_ns < crew->plan.alone_ns) {
+        return 0;
+    }
+    uint64_t wanted = work_ns / crew->plan.share_ns + 1;
+    uint32_t called = wanted < crew->plan.workers ? (uint32_t)wanted : crew->plan.workers;
+    uint32_t chunk = crew->total / (called * CHUNKS_PER_WORKER);
+    if (chunk > 1 && turn_ns <= LONG_TURN_NS) {
+        crew->chunk = chunk < CHUNK_MAX ? chunk : CHUNK_MAX;
+    }
     return called;
 }
 
@@ -69,6 +73,17 @@ tw_letter *tw_wave_letters(tw_workers *crew)
 void tw_wave_publish(tw_workers *crew, uint32_t count)
 {
     atomic_store_explicit(&crew->ready, count, memory_order_release);
+}
+
+bool tw_wave_is_alone(const tw_workers *crew)
+{
+    return crew->called == 0;
+}
+
+/* On the first worker's account: it was not called, and its thread looks at nothing but its state. */
+void tw_wave_run_alone(tw_workers *crew)
+{
+    tw_run_wave(&crew->worker[0]);
 }
 
 /* Looks whether a worker has been at one turn for too long; returns that turn or TW_NOBODY. */

@@ -26,7 +26,7 @@ static void count_done(tw_workers *crew, uint32_t count)
     }
 }
 
-static void run_wave(tw_worker *self)
+void tw_run_wave(tw_worker *self)
 {
     tw_workers *crew = self->crew;
     uint64_t begun = tw_clock_ns();
@@ -82,7 +82,7 @@ static void worker_main(void *argument)
         uint32_t called = TW_CALLED;
         /* Fails if the wave ended before this worker came. */
         if (atomic_compare_exchange_strong(&self->state.value, &called, TW_BUSY)) {
-            run_wave(self);
+            tw_run_wave(self);
             atomic_store_explicit(&self->state.value, TW_IDLE, memory_order_release);
         }
     }

@@ -16,6 +16,7 @@ typedef struct tw_plan {
     uint64_t spin_ns;   /* how long an idle worker, or the orchestrator, spins before it sleeps */
     uint64_t stuck_ns;  /* how long a turn may take before its worker counts as stuck */
     uint64_t share_ns;  /* work of a wave that is worth waking one more worker */
+    uint64_t alone_ns;  /* work of a wave that is not worth waking any */
 } tw_plan;
 
 /* Returns null if the host has no more memory or threads. */
@@ -44,6 +45,10 @@ static inline bool tw_turn_done(tw_turn *turn)
 {
     return atomic_load_explicit(&turn->done, memory_order_acquire) != 0;
 }
+
+/* Whether the wave is so small that no worker was called; then it is for this to run, once published. */
+bool tw_wave_is_alone(const tw_workers *workers);
+void tw_wave_run_alone(tw_workers *workers);
 
 enum tw_waited { TW_DONE, TW_AGAIN, TW_STUCK };
 /* Waits for a turn. TW_AGAIN now and then, so that the caller can look after signals; TW_STUCK with the
