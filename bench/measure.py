@@ -1,8 +1,6 @@
 """One measurement in one process; prints its figures as a JSON object. Used by run.py."""
 
 import json
-import os
-import resource
 import sys
 import tempfile
 import time
@@ -66,24 +64,30 @@ def desk_project(count):
     return project_of(agents, {name: guest}, [InputSpec("tickets", "ticket", everyone, 1)])
 
 
-def rss_mib():
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+def resident_mib():
+    """Return (PSS, RSS): RSS counts a page that n agents share n times, PSS once."""
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]
+    sizes = {line.split(":")[0]: int(line.split()[1]) / 1024 for line in lines}
+    return sizes["Pss"], sizes["Rss"]
 
 
-def recorded(project, folder):
+# The inline pool is the one with no workers of its own.
+POOLS = {"inline": 0, "kernel": 1, "threads": "auto"}
+
+
+def recorded(project, folder, pool="threads"):
     import tickwork
 
-    return tickwork.record(project, Path(folder) / "bench.tick")
+    return tickwork.record(project, Path(folder) / "bench.tick", workers=POOLS[pool])
 
 
-def turns(count, messages, ticks, journal):
+def turns(count, messages, ticks, journal, pool):
     from tickwork.core.messages import NO_ARRIVALS
 
     project = tiny_project(int(count), int(messages))
     ticks = int(ticks)
     with tempfile.TemporaryDirectory() as folder:
-        with recorded(project, folder) as run:
+        with recorded(project, folder, pool) as run:
             run.advance(WARM_TICKS)
             started = time.perf_counter()
             if journal == "journal":
@@ -190,7 +194,7 @@ def compile_cold():
 
 def many(project):
     count = len(project.spec.agents)
-    before = rss_mib()
+    before, _ = resident_mib()
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         with recorded(project, folder) as run:
@@ -200,12 +204,12 @@ def many(project):
                 run.post("tickets", TICKET)
             run.advance(5)
             assert not run.tally.failed, run.tally.failed[:3]
-            after = rss_mib()
+            pss, rss = resident_mib()
     return {
         "start_s": start_s,
-        "rss_mib": after,
-        "rss_mib_per_agent": (after - before) / count,
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "pss_mib": pss,
+        "rss_mib": rss,
+        "pss_kib_per_agent": (pss - before) / count * 1024,
     }
 
 
