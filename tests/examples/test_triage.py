@@ -19,6 +19,10 @@ TICKETS = EXAMPLE / "tickets.jsonl"
 LINES = TICKETS.read_text(encoding="utf-8").splitlines()
 
 
+DIGEST = "b67ae4dd37cca09fba4bbd81c48817e44465dd5215634139a6f514ed357cb432"
+EXACT = "cbdacbcc4cff0194c39fbed7c15d9fccfe3c106298f3a65a23142e297295e8ec"
+
+
 @dataclass
 class Done:
     """One finished run: its JSON result, its outputs, its run file and what it said on standard error."""
@@ -65,6 +69,12 @@ def test_twenty_agents_in_three_languages_and_war_rooms_take_part(morning):
     assert len(set(modules)) >= 5
     assert {Path(module).suffix for module in modules} == {".py", ".c", ".wasm"}
     assert morning.result["agents"] == len(modules) + morning.report[0]["majors"]
+
+
+def test_the_run_has_the_digests_that_every_machine_gives_it(morning):
+    """A change of an agent, the Python guest or the core changes these on purpose, and nothing else may."""
+    assert morning.result["digest"] == DIGEST
+    assert morning.result["exact"] == EXACT
 
 
 def test_nothing_fails_and_nothing_is_refused(morning):
