@@ -179,7 +179,7 @@ def load():
 
 def compile_cold():
     from tickwork.guest.engine import Engine
-    from tickwork.guest.flatten import flatten
+    from tickwork.guest.component import flatten
 
     figures = {}
     for label, project in (("python", desk_project(1)), ("c", tiny_project(1, 1))):
