@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tickwork.pool.choose import Workers
 from tickwork.runtime.assemble import load_project
 from tickwork.runtime.diff import diff as diff_files
 from tickwork.runtime.diff_result import Diff
@@ -40,20 +41,21 @@ def load(path: AnyPath) -> Project:
     return load_project(Path(path))
 
 
-def record(project: Project, path: AnyPath, *, force: bool = False) -> Run:
+def record(project: Project, path: AnyPath, *, force: bool = False, workers: Workers = "auto") -> Run:
     """Begin a run of `project`, recorded in the run file `path`; use the result in a `with` block.
 
-    Refuses to overwrite the file, or an output's, unless `force`. Raises a `TickworkError`.
+    Refuses to overwrite the file, or an output's, unless `force`. `workers` are the threads that run agents,
+    on which no result depends: "auto" is one for each processor, 0 none. Raises a `TickworkError`.
     """
-    return Run(project, Path(path), force=force)
+    return Run(project, Path(path), force=force, workers=workers)
 
 
-def replay(path: AnyPath) -> Replay:
+def replay(path: AnyPath, *, workers: Workers = "auto") -> Replay:
     """Run a run file again, from nothing but the file, and compare every tick with its record.
 
     Raises `RunFileError` if it is no run file; a difference is in the result, not an error.
     """
-    return replay_file(Path(path))
+    return replay_file(Path(path), workers=workers)
 
 
 def open(path: AnyPath) -> Recording:  # noqa: A001 - `tickwork.open`, as `gzip.open`
@@ -64,13 +66,13 @@ def open(path: AnyPath) -> Recording:  # noqa: A001 - `tickwork.open`, as `gzip.
     return Recording.open(Path(path))
 
 
-def resume(path: AnyPath, *, ticks: int | None = None) -> Run:
+def resume(path: AnyPath, *, ticks: int | None = None, workers: Workers = "auto") -> Run:
     """Go on with a run file where it ends; use the result in a `with` block.
 
     `ticks` says after how many more `run_to_end` ends. Raises `RunFileError` for a file that is damaged,
     does not replay, or is being written, and `InputError` for its inputs and outputs.
     """
-    return resume_file(Path(path), ticks=ticks)
+    return resume_file(Path(path), ticks=ticks, workers=workers)
 
 
 def fork(path: AnyPath, at: int, out: AnyPath, *, edits: AnyPath | None = None, force: bool = False) -> Path:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import guests
 from canonical import STEP_RESULT, Image
-from guests import chatter, effect_value, program
+from guests import chatter, effect_value, program, wat
 from tickwork.core.digest import genesis
 from tickwork.core.effects import Effect, Log, Metric, Publish, Send, Stop, Timer
 from tickwork.core.errors import HostError
@@ -29,12 +29,14 @@ from tickwork.core.step import plan
 from tickwork.core.world import genesis_world
 from tickwork.guest import abi
 from tickwork.guest.virtual import GuestFault
+from tickwork.journal.reader import RunReader
 from tickwork.pool import arena, choose, faults, native
-from tickwork.pool.choose import open_pool
+from tickwork.pool.choose import Workers, open_pool
 from tickwork.pool.inline import InlinePool
 from tickwork.pool.native import kernel_fault, open_kernel
 from tickwork.pool.threads import ThreadsPool
 from tickwork.runtime.loop import Loop
+from tickwork.runtime.replay import replay
 
 pytestmark = pytest.mark.skipif(kernel_fault() is not None, reason=f"no kernel: {kernel_fault()}")
 
@@ -168,15 +170,23 @@ def crowd(code: bytes, count: int, **fields: Any) -> RunSpec:
     return RunSpec("crowd", 0, 0, 1, "portable", agents)
 
 
+CALLER = wat(imports='(import "wasi_snapshot_preview1" "sched_yield" (func $yield (result i32)))')
+
+
 def loop_of(spec: RunSpec, pool: InlinePool) -> Loop:
     return Loop(genesis_world(spec), pool, genesis(b""))
 
 
 def test_a_pool_is_had_by_the_number_of_its_workers() -> None:
-    for workers, kind in ((0, InlinePool), (1, ThreadsPool), ("auto", ThreadsPool)):
-        pool = open_pool({}, workers)  # type: ignore[arg-type]
+    guest, caller = program(chatter()), program(CALLER)
+    some = {guest.hash: guest, caller.hash: caller}
+    wanted: dict[Workers, type[InlinePool]] = {0: InlinePool, 1: ThreadsPool, "auto": ThreadsPool}
+    for workers, kind in wanted.items():
+        pool = open_pool(some, workers)
         assert type(pool) is kind
         pool.close()
+    # Nothing for threads to do.
+    assert type(open_pool({caller.hash: caller})) is InlinePool
     for workers in (-1, native.WORKERS_MAX + 1):
         with pytest.raises(HostError, match="workers"):
             open_pool({}, workers)
@@ -190,7 +200,7 @@ def test_without_the_kernel_the_inline_pool_takes_over_and_says_so_once(
     choose._say_once.cache_clear()
     try:
         for _ in range(2):
-            assert type(open_pool({})) is InlinePool
+            assert type(open_pool({program(chatter()).hash: program(chatter())})) is InlinePool
         with pytest.raises(HostError, match=r"wasmtime 50, and 999\.0\.0 is installed"):
             ThreadsPool({})
     finally:
@@ -246,37 +256,46 @@ REMEMBER_LAST = """(i32.store8 (i32.const 4096) (i32.load8_u (i32.add (local.get
   (i32.sub (local.get 1) (i32.const 1))))) (i32.const 16)"""
 
 
-def test_a_worker_that_is_stuck_is_named_and_the_pool_lets_go_of_it() -> None:
-    script = """
+_SCRIPT = """
 import json, sys
+from pathlib import Path
 from guests import program, wat
-from test_kernel import REMEMBER_LAST, STUCK, crowd, loop_of
+from test_kernel import REMEMBER_LAST, STUCK, crowd
 from tickwork.core.errors import HostError
 from tickwork.core.limits import Limits
-from tickwork.core.messages import NO_ARRIVALS
-from tickwork.pool.threads import ThreadsPool
+from tickwork.pool import native, threads
+from tickwork.runtime.project import Project
+from tickwork.runtime.record import Run
 
+threads.STUCK_S = 0.2
+threads.ThreadsPool.__init__.__kwdefaults__["alone_ns"] = 0
 code = wat(setup=REMEMBER_LAST, step=STUCK)
-pool = ThreadsPool({program(code).hash: program(code)}, workers=int(sys.argv[1]), stuck_s=0.2, alone_ns=0)
-loop = loop_of(crowd(code, 5, limits=Limits(fuel_per_turn=10**15)), pool)
-loop.tick(NO_ARRIVALS)
-loop.tick(NO_ARRIVALS)
+spec = crowd(code, 5, limits=Limits(fuel_per_turn=10**15))
+project = Project(spec, {program(code).hash: code})
 try:
-    loop.tick(NO_ARRIVALS)
+    with Run(project, Path(sys.argv[1]), workers=int(sys.argv[2])) as run:
+        run.advance(10)
 except HostError as error:
-    print(json.dumps([str(error), loop.world.tick]), flush=True)
-pool.close()
+    print(json.dumps([str(error), run.world.tick]), flush=True)
 """
-    for workers in ("1", "3"):
-        done = subprocess.run(
-            [sys.executable, "-c", script, workers],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS / "pool"), *sys.path])},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert (done.returncode, done.stderr) == (0, "")
-        message, tick = json.loads(done.stdout)
-        assert message.startswith("agent 'a-3' has been in one turn for more than 0.2 s")
-        assert tick == 2
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_worker_that_is_stuck_is_named_and_the_run_file_stays_valid(tmp_path: Path, workers: int) -> None:
+    file = tmp_path / "stuck.tick"
+    done = subprocess.run(
+        [sys.executable, "-c", _SCRIPT, file, str(workers)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS / "pool"), *sys.path])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    message, tick = json.loads(done.stdout)
+    assert message.startswith("agent 'a-3' has been in one turn for more than 0.2 s")
+    assert tick == 2
+    with RunReader.open(file) as reader:
+        assert [stored.damage for stored in reader.entries()] == [None, None]
+        assert reader.status == "failed"
+    assert replay(file).ticks == 2

@@ -12,6 +12,7 @@ from tickwork.cli.interrupt import interruptible
 from tickwork.cli.progress import progress
 from tickwork.core.errors import InputError
 from tickwork.core.world import Status
+from tickwork.pool.choose import Workers
 from tickwork.runtime.inputs import BadLine
 from tickwork.runtime.places import STREAM
 from tickwork.runtime.record import STATUS_INTERRUPTED, Run
@@ -88,6 +89,7 @@ class Going:
     outputs: dict[str, str]
     json: bool
     force: bool = False
+    workers: Workers = "auto"
 
     def to_end(self, file: Path) -> tuple[Run, int]:
         """Take a run file to its run's end; return the run, and the tick at which it went on.
@@ -113,6 +115,7 @@ class Going:
                 report=report,
                 warn=lambda text: say(f"warning: {text}"),
                 progress=advance,
+                workers=self.workers,
             )
         try:
             check_stdout(recording.project.outputs, json=self.json)

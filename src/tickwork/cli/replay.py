@@ -7,6 +7,7 @@ import typer
 
 from tickwork.cli.console import print_json, print_line, say
 from tickwork.cli.progress import progress
+from tickwork.cli.workers import AUTO, WorkersOption, workers_of
 from tickwork.runtime.replay import Replay
 from tickwork.runtime.replay import replay as replay_file
 
@@ -16,11 +17,13 @@ _EXIT_DIVERGED = 1
 def replay(
     file: Annotated[Path, typer.Argument(help="A run file.")],
     *,
+    workers: WorkersOption = AUTO,
     json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Run a run file again, from nothing but the file, and compare every tick with the record."""
+    threads = workers_of(workers)
     with progress("replaying", None, quiet=json) as advance:
-        result = replay_file(file, progress=lambda tick: advance(tick + 1))
+        result = replay_file(file, progress=lambda tick: advance(tick + 1), workers=threads)
     if json:
         print_json(_result(result))
     else:

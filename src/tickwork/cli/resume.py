@@ -7,6 +7,7 @@ import typer
 
 from tickwork.cli.console import print_line, say
 from tickwork.cli.recording import Going, exit_code, leave, named_paths, tell_run
+from tickwork.cli.workers import AUTO, WorkersOption, workers_of
 from tickwork.runtime.places import STREAM
 from tickwork.runtime.record import STATUS_TICKS
 
@@ -27,13 +28,21 @@ def resume(
         typer.Option("--output", metavar="NAME=PATH", help="Go on with an output in PATH, or `-`."),
     ] = None,
     *,
+    workers: WorkersOption = AUTO,
     allow_failures: Annotated[
         bool, typer.Option("--allow-failures", help="Exit with 0 although agents failed.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Go on with a run where its file ends, as though it had never been interrupted."""
-    going = Going(ticks, until, named_paths("--input", input_), named_paths("--output", output), json=json)
+    going = Going(
+        ticks,
+        until,
+        named_paths("--input", input_),
+        named_paths("--output", output),
+        json=json,
+        workers=workers_of(workers),
+    )
     recording, resumed_at = going.to_end(file)
     if not json:
         tell = say if STREAM in recording.project.outputs.values() else print_line

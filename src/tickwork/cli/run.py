@@ -17,6 +17,7 @@ from tickwork.cli.recording import (
     record_to_end,
     tell_run,
 )
+from tickwork.cli.workers import AUTO, WorkersOption, workers_of
 from tickwork.runtime.assemble import load_project
 from tickwork.runtime.programs import compile_project
 from tickwork.runtime.project import Project
@@ -63,6 +64,7 @@ def run(
         typer.Option("--output", metavar="NAME=PATH", help="Write an output to PATH, or to `-`."),
     ] = None,
     *,
+    workers: WorkersOption = AUTO,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the run file and the outputs.")] = False,
     allow_failures: Annotated[
         bool, typer.Option("--allow-failures", help="Exit with 0 although agents failed.")
@@ -70,6 +72,7 @@ def run(
     json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Run a project and record every tick in a run file."""
+    threads = workers_of(workers)
     project = apply_options(
         load_project(path, say),
         ticks=ticks,
@@ -86,7 +89,7 @@ def run(
     with (
         interruptible() as stop,
         closing(report),
-        Run(project, file, force=force, report=report, programs=programs) as recording,
+        Run(project, file, force=force, report=report, programs=programs, workers=threads) as recording,
     ):
         record_to_end(recording, stop, quiet=json)
     tell_run(recording, json=json)

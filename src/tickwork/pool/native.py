@@ -21,8 +21,8 @@ _ENGINE = "50"
 _SPIN_NS = 50_000
 # Below about this much work in a wave, a further thread costs more than it takes off the others.
 _SHARE_NS = 100_000
-# About what it costs to wake a thread: a wave with less work than that runs on the caller's.
-ALONE_NS = 40_000
+# A wave with less work than this runs on the caller's thread: to wake one and to wait for it costs as much.
+ALONE_NS = 100_000
 WORKERS_MAX = 256
 _EFFECTS = (
     effects.Send,

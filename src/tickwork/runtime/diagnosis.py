@@ -14,6 +14,7 @@ from tickwork.guest.cache import cache_dir
 from tickwork.guest.engine import Engine
 from tickwork.guest.python_guest import located, python_guest
 from tickwork.guest.python_pin import GUEST
+from tickwork.pool.native import cpus, kernel_fault
 
 Level = Literal["ok", "missing", "failed"]
 
@@ -52,6 +53,13 @@ def _engine() -> _Result:
     engine = Engine()
     engine.compile(_EMPTY_MODULE)
     return "ok", f"{engine.version}, configuration {engine.config_hash[:12]}"
+
+
+def _kernel() -> _Result:
+    fault = kernel_fault()
+    if fault is not None:
+        return "missing", f"agents run without it, several times slower: {fault}"
+    return "ok", f"{cpus()} threads by default"
 
 
 def _cache() -> _Result:
@@ -118,6 +126,7 @@ def _output(command: list[str]) -> str:
 _CHECKS: tuple[tuple[str, Callable[[], _Result]], ...] = (
     ("python", _python),
     ("engine", _engine),
+    ("kernel", _kernel),
     ("cache", _cache),
     ("python guest", _python_guest),
     ("c compiler", _c_compiler),

@@ -23,6 +23,7 @@ from tickwork.journal.cursor import InputCursor
 from tickwork.journal.header import Header, Parent, header_of
 from tickwork.journal.reader import RunReader
 from tickwork.journal.writer import RunWriter
+from tickwork.pool.choose import Workers, open_pool
 from tickwork.pool.inline import InlinePool
 from tickwork.runtime.clock import monotonic_s
 from tickwork.runtime.inputs import BadLine, LineInput, line_fault, take_all
@@ -79,11 +80,13 @@ class Run:
         force: bool = False,
         report: Callable[[BadLine], None] | None = None,
         programs: Mapping[str, Program] | None = None,
+        workers: Workers = "auto",
     ) -> None:
         """Open everything the run needs; raise a `TickworkError`, with no file made or changed, if it cannot.
 
         `report` is told of every bad input line. `programs`, by module hash, are used instead of compiling
-        the project's modules again, where the caller runs one project many times.
+        the project's modules again, where the caller runs one project many times. `workers` are the threads
+        that run agents, which no result depends on: 0 runs them on the caller's.
         """
         check_places(project, path)
         engine = Engine() if programs is None else next(iter(programs.values())).engine
@@ -101,7 +104,7 @@ class Run:
             undo.callback(writer.close)
             outputs.begin()
             undo.pop_all()
-        pool = InlinePool(programs)
+        pool = open_pool(programs, workers)
         self._start(writer, outputs, pool, Loop(genesis_world(project.spec), pool, header.start))
 
     @classmethod

@@ -8,6 +8,7 @@ from pathlib import Path
 from tickwork.guest.engine import Engine
 from tickwork.journal.header import Header
 from tickwork.journal.reader import RunReader
+from tickwork.pool.choose import Workers
 from tickwork.runtime.clock import monotonic_s
 from tickwork.runtime.comparison import Divergence
 from tickwork.runtime.rerun import Rerun
@@ -43,14 +44,15 @@ def _warnings(header: Header, engine: Engine) -> list[str]:
     return warnings
 
 
-def replay(path: Path, *, progress: Callable[[int], None] | None = None) -> Replay:
+def replay(path: Path, *, progress: Callable[[int], None] | None = None, workers: Workers = "auto") -> Replay:
     """Run a run file again and compare every tick with its record; raise `RunFileError` if it is none.
 
-    It ends at the first divergence; `progress` is told each tick that agreed.
+    It ends at the first divergence; `progress` is told each tick that agreed. `workers` are the threads that
+    run agents; they need not be as many as when it was recorded.
     """
     with RunReader.open(path) as reader:
         started_s = monotonic_s()
-        rerun = Rerun(reader)
+        rerun = Rerun(reader, workers=workers)
         warnings = _warnings(reader.header, rerun.engine)
         try:
             divergence = None

@@ -15,7 +15,7 @@ from tickwork.guest.engine import Engine
 from tickwork.guest.program import Program
 from tickwork.journal.reader import RunReader, StoredEntry
 from tickwork.journal.verify import chain_fault
-from tickwork.pool.inline import InlinePool
+from tickwork.pool.choose import Workers, open_pool
 from tickwork.runtime.comparison import Comparison, Divergence, first_due
 from tickwork.runtime.fold import beginnings, check_spec, first_world
 from tickwork.runtime.kept_states import KeptStates
@@ -37,6 +37,7 @@ class Rerun:
         *,
         from_tick: int | None = None,
         warn: Callable[[str], None] | None = None,
+        workers: Workers = "auto",
     ) -> None:
         check_spec(reader)
         self.reader = reader
@@ -51,7 +52,7 @@ class Rerun:
         self._comparison = Comparison(reader.spec, same_engine=self.same_engine)
         world, digests, images = self._begin(header.start_tick if from_tick is None else from_tick, warn)
         self.programs = self._open_programs(world)
-        self.pool = InlinePool(self.programs)
+        self.pool = open_pool(self.programs, workers)
         self.pool.restore(images)
         self.loop = Loop(world, self.pool, digests)
         # On the way to somewhere, what was passed over at the beginning is passed over again, and said once.

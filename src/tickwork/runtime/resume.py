@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tickwork.core.errors import RunFileError
 from tickwork.journal.reader import RunReader
+from tickwork.pool.choose import Workers
 from tickwork.runtime.inputs import BadLine
 from tickwork.runtime.launch import project_of
 from tickwork.runtime.record import Run
@@ -23,6 +24,7 @@ def resume(  # noqa: PLR0913 - everything that a run was started with may change
     report: Callable[[BadLine], None] | None = None,
     warn: Callable[[str], None] | None = None,
     progress: Callable[[int], None] | None = None,
+    workers: Workers = "auto",
 ) -> Run:
     """Return a run that goes on where the file ends, as though it had never been interrupted.
 
@@ -30,8 +32,10 @@ def resume(  # noqa: PLR0913 - everything that a run was started with may change
     record; inputs are read on from where they were, and the outputs' files brought in line with the record.
     `ticks` more ticks, `until`, `inputs` and `outputs` replace what the run was started with. `force` lets an
     output's file be emptied to which the run has not written anything yet. `progress` is told how many ticks
-    have been run again. Raises `RunFileError` for a file that is damaged, does not replay, or is being
-    written, and `InputError`; the run file is not changed then.
+    have been run again; `workers` are the threads that run agents.
+
+    Raises `RunFileError` for a file that is damaged, does not replay, or is being written, and `InputError`;
+    the run file is not changed then.
     """
     with contextlib.ExitStack() as undo:
         reader = undo.enter_context(RunReader.open(path))
@@ -43,7 +47,7 @@ def resume(  # noqa: PLR0913 - everything that a run was started with may change
             project = project.ending(ticks=end + ticks, until=until)
         elif until is not None:
             project = project.ending(ticks=None, until=until)
-        rerun = Rerun(reader, from_tick=end, warn=warn)
+        rerun = Rerun(reader, from_tick=end, warn=warn, workers=workers)
         undo.callback(rerun.close)
         if not rerun.same_engine:
             raise RunFileError(
