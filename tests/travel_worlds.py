@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from guests import chatter
 from tickwork.core.digest import content_hash
 from tickwork.core.grants import Capability, Grant
 from tickwork.core.spec import AgentSpec, InputSpec, RunSpec
@@ -26,7 +27,7 @@ from tickwork.runtime.schedule import SnapshotSettings
 HERE = Path(__file__).parent
 ROVER = HERE / "shell_agents" / "rover.c"
 DEDUP = HERE.parent / "examples" / "triage" / "dedup" / "dedup.wasm"
-LANGUAGES = ("c", "python", "rust", "js")
+LANGUAGES = ("c", "python", "rust", "js", "wat")
 OUTPUTS = ("told", "late")
 NEVER = SnapshotSettings(every=0)
 
@@ -119,6 +120,10 @@ def _extra(language: str) -> tuple[AgentSpec, ...]:
         config = b'{"window": 6, "likeness": 60}'
         grants = (Grant(Capability.SEND, "keeper"),)
         return (AgentSpec("extra", "extra", content_hash(DEDUP.read_bytes()), config, grants),)
+    if language == "wat":
+        # Its allocator is a mutable global, and all that it is given stays in its memory.
+        grants = (Grant(Capability.SEND, "keeper"),)
+        return (AgentSpec("extra", "extra", content_hash(chatter()), b"keeper", grants),)
     if language == "js":
         grants = (Grant(Capability.SEND, "teller"),)
         return (AgentSpec("extra", "extra", content_hash(js_component()), b"7", grants),)
@@ -131,6 +136,7 @@ def modules(language: str) -> dict[str, bytes]:
         "python": python_guest,
         "rust": DEDUP.read_bytes,
         "js": js_component,
+        "wat": chatter,
     }
     codes = [rover(), *([made[language]()] if language in made else [])]
     return {content_hash(code): code for code in codes}

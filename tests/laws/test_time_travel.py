@@ -31,7 +31,7 @@ from travel_worlds import LANGUAGES
 LINES = 24
 IN_EACH_LANGUAGE = pytest.mark.parametrize("language", LANGUAGES)
 # Examples in Python cost ten times as much as in C.
-EXAMPLES = {"c": 12, "rust": 8, "js": 6, "python": 4}
+EXAMPLES = {"c": 12, "rust": 8, "js": 6, "python": 4, "wat": 8}
 
 
 @dataclass(frozen=True)

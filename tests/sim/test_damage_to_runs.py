@@ -304,6 +304,25 @@ def test_a_planted_world_is_found_by_replay(run_file):
     assert "another world" in found.first_divergence.reason
 
 
+def test_a_world_kept_by_itself_is_held_against_the_run(run_file, whole):
+    with closing(sqlite3.connect(run_file)) as database:
+        digests = database.execute("SELECT digest, exact FROM entry WHERE tick = 7").fetchone()
+        database.execute("INSERT INTO mark VALUES (8, ?, ?, ?)", (*digests, pack_world(whole[1][8][0])))
+        database.commit()
+    assert replay(run_file).identical
+    check_moments(run_file, whole)
+    world = msgspec.msgpack.decode(whole[1][8][0])
+    world[1] = [[world[1][0][0], "planted", *world[1][0][2:]], *world[1][1:]]
+    change(run_file, "mark", "world", "tick = 8", lambda _: pack_world(msgspec.msgpack.encode(world)))
+    found = replay(run_file)
+    assert not found.identical
+    assert found.first_divergence.tick == 8
+    # A damaged one is passed over: the snapshot before it will do.
+    change(run_file, "mark", "world", "tick = 8", lambda data: flipped(data, len(data) // 2))
+    check_moments(run_file, whole)
+    assert replay(run_file).first_divergence.tick == 8
+
+
 def test_a_planted_beginning_is_not_what_a_run_begins_with(run_file, whole):
     """A snapshot of tick 0 would let a forged run skip its agents' setup."""
     tick = ticks_of(run_file)[0]
