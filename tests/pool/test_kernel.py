@@ -153,6 +153,16 @@ def test_the_c_header_is_the_table() -> None:
     assert arena.HEADER.read_text() == arena.header(), "python -m tickwork.pool.arena writes it"
 
 
+def test_the_page_on_shared_memory_is_the_table_and_names_every_atomic() -> None:
+    page = (TESTS.parent / "docs" / "reference" / "shared-memory.md").read_text()
+    assert page.endswith(arena.tables())
+    kernel = arena.HEADER.parent
+    atomics = re.findall(r"_Atomic uint32_t (\w+);|tw_word (\w+);", (kernel / "crew.h").read_text())
+    atomics += re.findall(r"_Atomic uint32_t (\w+);()", arena.header())
+    for name in {first or second for first, second in atomics}:
+        assert re.search(rf"^\|.*`{name}`.*\|", page, re.MULTILINE), name
+
+
 def test_the_faults_are_those_of_the_kernel() -> None:
     header = (arena.HEADER.parent / "turn.h").read_text()
     found = {name: int(value) for name, value in re.findall(r"TW_(\w+) = (\d+),", header)}
