@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pool_worlds
 import pytest
@@ -11,14 +12,19 @@ from pool_worlds import TICKS, arrivals, pool_runs, programs
 import determined_run
 from guests import program
 from tickwork.core.digest import genesis
+from tickwork.core.grants import Capability, Grant
 from tickwork.core.messages import NO_ARRIVALS, Arrivals, Input
-from tickwork.core.spec import AgentSpec, RunSpec
+from tickwork.core.spec import AgentSpec, InputSpec, RunSpec
 from tickwork.core.world import genesis_world
 from tickwork.guest.program import Program
 from tickwork.pool.inline import InlinePool
 from tickwork.pool.native import ALONE_NS, kernel_fault
 from tickwork.pool.threads import ThreadsPool
+from tickwork.runtime.assemble import load_project
 from tickwork.runtime.loop import Loop, Ticked
+from tickwork.runtime.programs import compile_project
+from tickwork.runtime.record import Run
+from tickwork.runtime.replay import replay
 
 pytestmark = pytest.mark.skipif(kernel_fault() is not None, reason=f"no kernel: {kernel_fault()}")
 
@@ -77,7 +83,7 @@ def test_every_way_to_go_wrong_is_the_same_on_every_pool() -> None:
             )
             for name, code in pool_worlds.modules().items()
         ),
-        inputs=(pool_worlds.InputSpec("line", "line", tuple(pool_worlds.modules()), 2),),
+        inputs=(InputSpec("line", "line", tuple(pool_worlds.modules()), 2),),
     )
     ticks = assert_agree(spec, programs(), TICKS, arrivals)
     kinds = {str(turn.kind) for tick in ticks for turn in tick.settled.entry.turns}
@@ -102,7 +108,6 @@ def test_a_run_with_timers_inputs_and_spawns_is_the_same_on_every_pool() -> None
 @pytest.mark.parametrize(("count", "ticks"), [(3, 20), (500, 6)])
 def test_crowds_of_c_agents_are_the_same_on_every_pool(count: int, ticks: int) -> None:
     tiny = program(pool_worlds.modules()["tiny"])
-    grants = determined_run.spec().agents[0].grants
     spec = RunSpec(
         name="crowd",
         seed=1,
@@ -112,7 +117,7 @@ def test_crowds_of_c_agents_are_the_same_on_every_pool(count: int, ticks: int) -
         agents=tuple(
             AgentSpec(
                 f"a-{place}", "tiny", tiny.hash, f"{count} 0".encode(),
-                (grants[0].__class__(grants[0].capability, "a-*"),), every_tick=True,
+                (Grant(Capability.SEND, "a-*"),), every_tick=True,
             )
             for place in range(count)
         ),
@@ -139,4 +144,24 @@ def test_agents_that_were_restored_go_on_the_same_on_every_pool() -> None:
         states = [again.image(later.world, index).digest() for index in live]
         ends.add((later.digests, tuple(states)))
         again.close()
+    assert len(ends) == 1
+
+
+EXAMPLES = sorted(path.parent for path in (Path(__file__).parents[2] / "examples").glob("*/tickwork.toml"))
+
+
+@pytest.mark.parametrize("folder", EXAMPLES, ids=lambda folder: folder.name)
+def test_an_example_is_the_same_on_every_pool(folder: Path, tmp_path: Path) -> None:
+    project = load_project(folder)
+    project = project.with_paths(
+        inputs={}, outputs={name: str(tmp_path / name) for name in project.spec.outputs}
+    )
+    compiled = compile_project(project)
+    ends = set()
+    for workers in (0, *WORKERS):
+        file = tmp_path / "run.tick"
+        with Run(project, file, force=True, programs=compiled, workers=workers) as run:
+            run.advance(25)
+            ends.add(run.digests)
+        assert replay(file, workers=(workers + 1) % 3).identical
     assert len(ends) == 1
