@@ -45,7 +45,11 @@ bench: venv
 fuzz: venv
 	HYPOTHESIS_PROFILE=soak $(BIN)/pytest tests/laws tests/attacks tests/guest tests/pool tests/journal tests/manifest
 
-soak: fuzz
+# Runs that are killed, over and over, for as long as it says; then the fuzzers.
+soak: venv
+	TICKWORK_SOAK_S=$${TICKWORK_SOAK_S:-900} $(BIN)/pytest tests/sim
+	TICKWORK_KILLS=$${TICKWORK_KILLS:-200} $(BIN)/pytest tests/journal/test_kills.py
+	$(MAKE) fuzz
 
 # The kernel under gcc's address, undefined-behaviour and thread sanitizers, alone and under attack.
 sanitize: venv

@@ -28,7 +28,9 @@ def run_alone(reader: RunReader, program: Program, world: World, agent: int) -> 
     instance = Instance(program, world.agents[agent].spec.limits)
     try:
         before = _last_image(reader, world, agent, instance) or _set_up(reader, agent, instance)
-        _by_inboxes(reader, before, world, agent, instance)
+        header, engine = reader.header, program.engine
+        same_engine = (header.engine, header.engine_config) == (engine.version, engine.config_hash)
+        _by_inboxes(reader, before, world, agent, instance, same_engine=same_engine)
         return instance.take_image(base)
     except TooInvolved:
         return _by_retelling(reader, program, world, agent)
@@ -63,14 +65,17 @@ def _set_up(reader: RunReader, agent: int, instance: Instance) -> World:
     return msgspec.structs.replace(world, tick=1)
 
 
-def _by_inboxes(reader: RunReader, world: World, moment: World, agent: int, instance: Instance) -> None:
+def _by_inboxes(
+    reader: RunReader, world: World, moment: World, agent: int, instance: Instance, *, same_engine: bool
+) -> None:
     """Take the turns between two worlds, with inboxes read straight from the record."""
     run, count = reader.spec, len(world.agents)
     scan = InboxScan(world, agent)
     for turn in scan.turns(reader.entries(world.tick), moment.tick):
         (seed,) = turn_seeds(run.seed, turn.tick, (agent,), count)
         outcome = instance.step(turn.tick, run.start_ns + turn.tick * run.tick_ns, seed, turn.inbox)
-        if not _repeats(outcome, turn):
+        # Fuel tells a wrong inbox from a right one even where the agent has nothing to say to it.
+        if not _repeats(outcome, turn) or (same_engine and outcome.fuel != turn.fuel):
             raise TooInvolved  # retelling decides whose fault that is
 
 

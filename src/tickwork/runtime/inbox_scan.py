@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from tickwork.core.effects import Effect, Publish, Send, Timer
+from tickwork.core.entry import decode_fuel
 from tickwork.core.messages import Arrivals, Message, MessageClass
 from tickwork.core.names import INPUT_SENDER_PREFIX
 from tickwork.core.order import inbox_order
@@ -56,6 +57,7 @@ class AgentTick(msgspec.Struct, frozen=True):
     inbox: Sequence[Message]
     kind: OutcomeKind
     effects: tuple[Effect, ...]
+    fuel: int
 
 
 class InboxScan:
@@ -92,12 +94,16 @@ class InboxScan:
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 raise TooInvolved from None
             inbox = self._inbox(entry)
-            own = next((turn for turn in entry.turns if turn.agent == self._agent), None)
+            place, own = next(
+                ((place, turn) for place, turn in enumerate(entry.turns) if turn.agent == self._agent),
+                (0, None),
+            )
             if (own is None) != (not inbox and not self._spec.every_tick):
                 raise TooInvolved
             self._waiting = self._sent_to(entry)
             if own is not None:
-                yield AgentTick(entry.tick, inbox, own.kind, self._own_turn(entry.tick, own))
+                effects = self._own_turn(entry.tick, own)
+                yield AgentTick(entry.tick, inbox, own.kind, effects, _fuel(stored, place))
 
     def _inbox(self, entry: _Entry) -> Sequence[Message]:
         inbox = self._waiting
@@ -169,3 +175,11 @@ class InboxScan:
                         effect.body,
                     )
         return effects
+
+
+def _fuel(stored: StoredEntry, place: int) -> int:
+    """Return what the entry's turn at `place` used."""
+    try:
+        return decode_fuel(stored.fuel).used[place]
+    except (msgspec.MsgspecError, IndexError):
+        raise TooInvolved from None
