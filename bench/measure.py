@@ -178,8 +178,8 @@ def load():
 
 
 def compile_cold():
-    from tickwork.guest.engine import Engine
     from tickwork.guest.component import flatten
+    from tickwork.guest.engine import Engine
 
     figures = {}
     for label, project in (("python", desk_project(1)), ("c", tiny_project(1, 1))):

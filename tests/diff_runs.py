@@ -15,13 +15,14 @@ from tickwork.core.digest import Digests, advance
 from tickwork.core.edits import NO_EDITS, Edits, encode_edits
 from tickwork.core.effects import Output
 from tickwork.core.entry import Entry, Fuel, encode
+from tickwork.core.image import AgentImage
 from tickwork.journal.codec import EntryPacker
 from tickwork.journal.create import ForkStart
 from tickwork.journal.header import Parent, header_of
 from tickwork.journal.reader import RunReader
 from tickwork.journal.writer import RunWriter
 from tickwork.runtime.diff import Diff, diff
-from tickwork.runtime.fold import fold
+from tickwork.runtime.fold import fold, running
 
 Edit = Callable[[int, Entry, Fuel], tuple[Entry, Fuel]]
 
@@ -78,7 +79,9 @@ def forked(file: Path, to: Path, at: int, *, edits: Edits = NO_EDITS, edit: Edit
             parent=parent,
         )
         modules = {name: reader.module(name) for name in reader.modules}
-        start = ForkStart(encode_world(world), ())
+        # A diff looks at no agent's memory, but a snapshot must have an image of each that has one.
+        blank = AgentImage((), (), b"", 0, 0)
+        start = ForkStart(encode_world(world), [(agent, blank) for agent in running(world)])
         with RunWriter.create(to, header, modules, fork=start) as writer:
             digests = parent.start()
             for stored in reader.entries(at):
