@@ -41,12 +41,21 @@ _ODD_REALLOCS = {
     "none": "unreachable",
     "same": "(i32.const 65536)",
 }
+# Sends the records of its inbox on as they lie in its memory.
+_MIRROR = """(i32.store (i32.const 104) (local.get $inbox))
+  (i32.store (i32.const 108) (i32.mul (local.get $count) (i32.const 40))) (i32.const 48)"""
+_MIRROR_DATA = """
+  (data (i32.const 48) "\\00\\00\\00\\00\\50\\00\\00\\00\\01")
+  (data (i32.const 88) "\\80\\00\\00\\00\\01\\00\\00\\00\\80\\00\\00\\00\\02\\00\\00\\00")
+  (data (i32.const 128) "abc")
+"""
 _YIELD = '(import "wasi_snapshot_preview1" "sched_yield" (func $yield (result i32)))'
 _ARENA = '(func (export "tickwork_inbox") (param i32) (result i32) {})'
 _ODD_ARENAS = {
     "far": "(i32.const -8)",
     "odd": "(i32.const 70001)",
     "none": "unreachable",
+    "growing": "(drop (memory.grow (i32.const 1))) (i32.const 0x200000)",
     "end": "(i32.sub (i32.const 0x200000) (i32.and (local.get 0) (i32.const -8)))",
 }
 
@@ -63,6 +72,8 @@ def modules() -> dict[str, bytes]:
         for name, body in _ODD_REALLOCS.items()
     }
     found |= {f"arena-{name}": wat(extra=_ARENA.format(body)) for name, body in _ODD_ARENAS.items()}
+    found["mirror"] = wat(step=_MIRROR, extra=_MIRROR_DATA)
+    found["arena-mirror"] = wat(step=_MIRROR, extra=_MIRROR_DATA + _ARENA.format("(i32.const 65536)"))
     found["post"] = wat(extra=_POST)
     found["hosted"] = wat(imports=_YIELD, step="(drop (call $yield)) (i32.const 16)")
     found["chatter"] = chatter()

@@ -10,9 +10,11 @@ from hypothesis import given
 from pool_worlds import TICKS, arrivals, pool_runs, programs
 
 import determined_run
-from guests import program
+from guests import Answers, image_guest, program, wat
 from tickwork.core.digest import genesis
+from tickwork.core.effects import Send
 from tickwork.core.grants import Capability, Grant
+from tickwork.core.limits import Limits
 from tickwork.core.messages import NO_ARRIVALS, Arrivals, Input
 from tickwork.core.spec import AgentSpec, InputSpec, RunSpec
 from tickwork.core.world import genesis_world
@@ -29,6 +31,7 @@ from tickwork.runtime.replay import replay
 pytestmark = pytest.mark.skipif(kernel_fault() is not None, reason=f"no kernel: {kernel_fault()}")
 
 WORKERS = (1, 2, 3, 7)
+EVERYBODY = (Grant(Capability.SEND, "*"),)
 
 
 def play(
@@ -94,6 +97,45 @@ def test_every_way_to_go_wrong_is_the_same_on_every_pool() -> None:
     assert any("tickwork_inbox is not aligned" in detail for detail in details)
     assert any("cabi_realloc is not aligned" in detail for detail in details)
     assert any("reach beyond" in detail for detail in details)
+
+
+def test_what_a_guest_finds_in_its_memory_is_the_same_on_every_pool() -> None:
+    told = Answers("abcd")
+    for number in (None, 1, (1 << 64) - 1):
+        told.effects(*(Send(to, "t", b"x", number) for to in ("mirror", "arena-mirror")))
+    agents = [
+        AgentSpec("abcd", "image", program(image_guest()).hash, told.config(), EVERYBODY, every_tick=True)
+    ]
+    for name in ("mirror", "arena-mirror"):
+        code = program(pool_worlds.modules()[name])
+        agents.append(AgentSpec(name, name, code.hash, b"", every_tick=True))
+    spec = RunSpec("mirror", 0, 0, 1, "portable", tuple(agents))
+    ticks = assert_agree(spec, programs(), 5)
+    for index in (1, 2):
+        bodies = [tick.settled.entry.turns[index].effects[0].body[24:40] for tick in ticks[2:]]  # type: ignore[union-attr]
+        assert bodies == [bytes(16), b"\1" + bytes(7) + b"\1" + bytes(7), b"\1" + bytes(7) + b"\xff" * 8]
+
+
+def test_an_inbox_at_the_very_end_of_the_address_space_is_the_same_on_every_pool() -> None:
+    # 40 bytes of record, 8 of sender and topic: an empty body would begin at 2^32.
+    end = program(
+        wat(
+            setup="(drop (memory.grow (i32.const 0xffe0))) (i32.const 16)",
+            extra='(func (export "tickwork_inbox") (param i32) (result i32)'
+            " (i32.sub (i32.const 0) (local.get 0)))",
+        )
+    )
+    told = Answers("abcd").effects(Send("end", "chat", b"")).effects(Send("end", "chat", b"eight by"))
+    spec = RunSpec(
+        "end", 0, 0, 1, "portable",
+        (
+            AgentSpec("abcd", "i", program(image_guest()).hash, told.config(), EVERYBODY, every_tick=True),
+            AgentSpec("end", "end", end.hash, b"", limits=Limits(memory_bytes=1 << 32)),
+        ),
+    )  # fmt: skip
+    ticks = assert_agree(spec, {**programs(), end.hash: end}, 3)
+    (turn,) = ticks[2].settled.entry.turns[1:]
+    assert turn.detail == "the inbox ends with the address space"
 
 
 def test_a_run_with_timers_inputs_and_spawns_is_the_same_on_every_pool() -> None:

@@ -96,7 +96,7 @@ RECORDS = (
             Field("uint32_t ", "letters", "messages in the inbox"),
             Field("uint64_t ", "letter", "index of the first one in the inbox arena"),
             Field("uint64_t ", "seed", "the turn's entropy"),
-            Field("uint64_t ", "fuel", "fuel used; the whole budget after a fault"),
+            Field("uint64_t ", "fuel", "fuel used, if nothing went wrong"),
             Field("const uint8_t *", "effects", "the effects, in the worker's outbox arena"),
             Field("uint32_t ", "count", "how many effects there are"),
             Field("uint32_t ", "fault", "0, or which fault ended the turn (`tw_fault`)"),

@@ -57,7 +57,7 @@ typedef struct tw_turn {
     uint32_t letters;       /* messages in the inbox */
     uint64_t letter;        /* index of the first one in the inbox arena */
     uint64_t seed;          /* the turn's entropy */
-    uint64_t fuel;          /* fuel used; the whole budget after a fault */
+    uint64_t fuel;          /* fuel used, if nothing went wrong */
     const uint8_t *effects; /* the effects, in the worker's outbox arena */
     uint32_t count;         /* how many effects there are */
     uint32_t fault;         /* 0, or which fault ended the turn (`tw_fault`) */

@@ -45,6 +45,7 @@ static enum tw_fault step(const tw_engine *engine, tw_agent *agent, const tw_mom
 void tw_take_turn(const tw_engine *engine, tw_agent *agent, const tw_moment *moment, tw_turn *turn,
                   tw_outbox *outbox, tw_scratch *scratch)
 {
+    turn->fuel = 0;
     turn->effects = NULL;
     turn->count = 0;
     turn->first = 0;
@@ -56,9 +57,5 @@ void tw_take_turn(const tw_engine *engine, tw_agent *agent, const tw_moment *mom
         uint64_t left = 0;
         engine->get_fuel(agent->context, &left);
         turn->fuel = agent->fuel - left;
-    } else {
-        /* After some traps the counter is stale. */
-        turn->count = 0;
-        turn->fuel = agent->fuel;
     }
 }
