@@ -18,7 +18,8 @@ HARMLESS = {
     " (memory.fill (i32.const 0) (i32.const 0) (i32.const 1))"
     " (memory.init 0 (i32.const 0) (i32.const 0) (i32.const 0))",
     "calls": "(call 0) (call_indirect (type 0) (i32.const 0))",
-    "table reads": "(drop (table.get 0 (i32.const 0))) (drop (table.size 0)) (drop (ref.is_null (ref.func 0)))",
+    "table reads": "(drop (table.get 0 (i32.const 0))) (drop (table.size 0))"
+    " (drop (ref.is_null (ref.func 0)))",
     "select": "(drop (select (result i32) (i32.const 1) (i32.const 2) (i32.const 3)))",
     "saturating conversions": "(drop (i64.trunc_sat_f64_u (f64.const 1)))",
     "vectors": "(drop (v128.const i8x16 0x26 0xfc 0x0c 0x0e 0x26 0xfc 0x09 0 0 0 0 0 0 0 0 0x26))"
