@@ -315,6 +315,44 @@ def travel(which, ticks):
     return figures
 
 
+READ_ON = """
+import sys, time
+from pathlib import Path
+from tickwork.journal.reader import RunReader
+seen = 0
+while True:
+    with RunReader.open(Path(sys.argv[1])) as reader:
+        for stored in reader.entries(seen):
+            assert stored.damage is None, stored.damage
+            seen = stored.tick + 1
+    time.sleep(0.02)
+"""
+
+
+def readers(count, ticks):
+    """Record while `count` other processes follow the run file, 50 times a second each."""
+    import subprocess
+
+    count, ticks = int(count), int(ticks)
+    with tempfile.TemporaryDirectory() as folder, recorded(tiny_project(200, 1), folder) as run:
+        run.advance(WARM_TICKS)
+        path = Path(folder) / "bench.tick"
+        following = [subprocess.Popen([sys.executable, "-c", READ_ON, path]) for _ in range(count)]
+        time.sleep(1.0)
+        appends = []
+        for _ in range(ticks):
+            began = time.perf_counter()
+            run.advance()
+            appends.append(time.perf_counter() - began)
+        alive = [process.poll() is None for process in following]
+        for process in following:
+            process.kill()
+            process.wait()
+        assert all(alive), "a reader found damage"
+    appends.sort()
+    return {"tick_us": appends[ticks // 2] * 1e6, "tick_p99_us": appends[ticks * 99 // 100] * 1e6}
+
+
 MEASUREMENTS = {
     "turns": turns,
     "python-guest": python_guest_turn,
@@ -325,6 +363,7 @@ MEASUREMENTS = {
     "many-c": many_c,
     "snapshot-overhead": snapshot_overhead,
     "travel": travel,
+    "readers": readers,
 }
 
 if __name__ == "__main__":

@@ -138,12 +138,26 @@ def travel(_repeat: int) -> list[tuple[str, float, str]]:
     return rows
 
 
+def followed(repeat: int) -> list[tuple[str, float, str]]:
+    """What a run notices of others who read its file, alone and followed in turn."""
+    alone, three = [], []
+    for _ in range(repeat):
+        alone.append(measure("readers", 0, 2000)["tick_us"])
+        three.append(measure("readers", 3, 2000)["tick_us"])
+    return [
+        ("a tick of 200 tiny C agents, journaled, median", statistics.median(alone), "us"),
+        ("  with 3 processes following the file", statistics.median(three), "us"),
+        ("  followed / alone", statistics.median(t / a for t, a in zip(three, alone, strict=True)), "x"),
+    ]
+
+
 BENCHMARKS = {
     "turns": turns,
     "python-turn": python_turn,
     "loading": loading,
     "scale": scale,
     "travel": travel,
+    "readers": followed,
 }
 
 

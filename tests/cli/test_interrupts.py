@@ -29,9 +29,14 @@ WAIT_S = 30
 
 def start(*arguments, **options):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    # In a session of its own, so that only the test sends it signals.
+    # In a session of its own, so that only the test sends it signals; and not deaf to them, which it would
+    # be from a shell that runs the tests in the background.
     return subprocess.Popen(
-        [*COMMAND, *map(str, arguments)], **{**pipes, **options}, text=True, start_new_session=True
+        [*COMMAND, *map(str, arguments)],
+        **{**pipes, **options},
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     )
 
 
@@ -189,7 +194,7 @@ def test_a_killed_run_leaves_a_prefix_and_no_output_beyond_it(tmp_path):
 
 def test_an_interrupted_replay_says_nothing_and_changes_nothing(tmp_path):
     folder, file = project(tmp_path / "p", *SLOW), tmp_path / "x.tick"
-    assert tickwork_here("run", folder, "--ticks", 300, "--out", file).code == 0
+    assert tickwork_here("run", folder, "--ticks", 1000, "--out", file).code == 0
     content = file.read_bytes()
     with start("replay", file) as process:
         time.sleep(1)
