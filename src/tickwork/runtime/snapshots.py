@@ -17,6 +17,8 @@ from tickwork.runtime.schedule import SnapshotSchedule, SnapshotSettings
 _FIRST_S = 0.25
 # How much of the time for snapshots goes into worlds by themselves: they cost little, and make looking fast.
 _MARKS_SHARE = 0.3
+# Retelling this many ticks is quick, and a world in every one of them would triple some files.
+_MARK_TICKS = 16
 
 
 class Snapshots:
@@ -48,7 +50,11 @@ class Snapshots:
             self._schedule.expect(self._guess(world))
         if self._schedule.due(world.tick, now_s):
             self.take(world, digests)
-        elif self._settings.every is None and self._marks.due(world.tick, now_s):
+        elif (
+            self._settings.every is None
+            and world.tick % _MARK_TICKS == 0
+            and self._marks.due(world.tick, now_s)
+        ):
             self._mark(world, digests)
 
     def _mark(self, world: World, digests: Digests) -> None:
