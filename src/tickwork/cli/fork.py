@@ -67,11 +67,7 @@ def fork(
     going = Going(ticks, until, named_paths("--input", input_), outputs, json=json, force=force)
     parent = _make(file, out, at, edit, seed, force=force, quiet=json)
     if no_run:
-        if json:
-            print_json({"file": printable(str(out)), "parent": parent})
-        else:
-            _say_parent(parent, err=False)
-            print_line(f"made {out}; next: tickwork resume {out}")
+        _show_made(out, parent, json=json)
         return
     try:
         recording, _ = going.to_end(out)
@@ -87,6 +83,15 @@ def fork(
         show(recording, err=err)
         (say if err else print_line)(f"  {_divergence_words(found)}")
     leave(exit_code(recording, allow_failures=allow_failures))
+
+
+def _show_made(out: Path, parent: dict[str, object], *, json: bool) -> None:
+    """Print what there is to say of a fork that is not run."""
+    if json:
+        print_json({"file": printable(str(out)), "parent": parent})
+    else:
+        _say_parent(parent, err=False)
+        print_line(f"made {out}; next: tickwork resume {out}")
 
 
 def _make(
