@@ -16,11 +16,17 @@ def turn_seeds(run_seed: int, tick: int, agents: Sequence[int], agent_count: int
     Agent i's seed is bytes [8i, 8i+8) of the BLAKE3 stream keyed by the run's seed and the tick, so it does
     not depend on who else takes a turn.
     """
+    found = seed_bytes(run_seed, tick, agents, agent_count)
+    seeds = struct.unpack(f"<{len(found) // _SEED_BYTES}Q", found)
+    return [seeds[agent] for agent in agents] if len(seeds) == agent_count else seeds
+
+
+def seed_bytes(run_seed: int, tick: int, agents: Sequence[int], agent_count: int) -> bytes:
+    """Return the same seeds, 8 little-endian bytes each: those of all agents, or of `agents` alone.
+
+    Which of the two shows in the length; where `agents` are all there are, they are the same.
+    """
     stream = blake3(struct.pack("<QQ", run_seed, tick), derive_key_context="tickwork 1 turn seed")
     if len(agents) * _DENSE_SHARE >= agent_count:
-        seeds = struct.unpack(f"<{agent_count}Q", stream.digest(length=_SEED_BYTES * agent_count))
-        return [seeds[agent] for agent in agents]
-    return [
-        int.from_bytes(stream.digest(length=_SEED_BYTES, seek=_SEED_BYTES * agent), "little")
-        for agent in agents
-    ]
+        return stream.digest(length=_SEED_BYTES * agent_count)
+    return b"".join([stream.digest(length=_SEED_BYTES, seek=_SEED_BYTES * agent) for agent in agents])

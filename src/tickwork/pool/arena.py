@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 # Raised with every change of a record's meaning that its size does not show.
-VERSION = 1
+VERSION = 2
 HEADER = Path(__file__).parent / "kernel" / "arena.h"
 
 _C_TYPES: dict[str, type] = {
@@ -77,7 +77,8 @@ RECORDS = (
     ),
     Record(
         "tw_letter",
-        "One message of an inbox. The pointers lead into Python's strings, which the plan keeps alive.",
+        "One message of an inbox. The pointers lead into Python's strings, which the plan keeps alive, or "
+        "into the ids and the outbox arenas of the wave before.",
         "The orchestrator, until it publishes the turn that the letter belongs to; then nobody.",
         (
             Field("const uint8_t *", "piece", "sender, topic, body", PIECES_MAX),
@@ -104,18 +105,39 @@ RECORDS = (
             Field("uint64_t ", "second", "the fault's second number"),
             Field("_Atomic uint32_t ", "done", "1 once everything above is written"),
             Field("uint32_t ", "place", "the turn's place in the plan"),
+            Field("const uint8_t *", "record", "the turn's bytes in the tick's entry, in the outbox arena"),
+            Field("uint32_t ", "record_size", "their number"),
+            Field("uint32_t ", "plain", "1 if the turn did nothing but what `plain.h` allows"),
         ),
     ),
     Record(
         "tw_effect",
         "One effect in an outbox arena. Its pieces follow at once, then up to seven bytes of padding.",
-        "The worker that owns the outbox, until it sets the turn's `done`; then nobody until the next wave.",
+        "The worker that owns the outbox, until it sets the turn's `done`; then the orchestrator, for "
+        "`permitted`. It lasts until the end of the next wave, whose letters lead into it.",
         (
             Field("uint32_t ", "tag", "the case of the WIT variant `effect`"),
             Field("uint32_t ", "option", "case of the option in `send` and `stop`; the level of a `log`"),
             Field("uint32_t ", "size", "sizes of the pieces, in the order of the fields", PIECES_MAX),
             Field("uint32_t ", "pieces", "how many pieces there are"),
             Field("uint64_t ", "number", "the effect's numbers: after-ticks, request, bits of a float", 2),
+            Field("uint32_t ", "receiver", "of a send in a plain turn: the agent that it names"),
+            Field("uint32_t ", "permitted", "1 if that send is known to be granted without a limit"),
+        ),
+    ),
+    Record(
+        "tw_box",
+        "What the kernel knows of an agent as a receiver, and its mailbox in the making.",
+        "The orchestrator, between waves; workers read `id`.",
+        (
+            Field("const uint8_t *", "id", "the agent's id"),
+            Field("uint32_t ", "id_size", "its size in bytes"),
+            Field("uint32_t ", "live", "1 if messages can reach it"),
+            Field("uint64_t ", "room", "limit: messages that may wait"),
+            Field("uint64_t ", "room_bytes", "limit: bytes of their bodies"),
+            Field("uint64_t ", "count", "messages so far; 0 between ticks"),
+            Field("uint64_t ", "bytes", "bytes of their bodies so far; 0 between ticks"),
+            Field("uint64_t ", "next", "index of the next of its letters while they are laid out"),
         ),
     ),
 )  # fmt: skip

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from tickwork.core.image import AgentImage
 from tickwork.core.outcomes import Outcome
+from tickwork.core.quiet import Plain
 from tickwork.core.spec import AgentSpec
 from tickwork.core.step import Plan, Turn
 from tickwork.core.world import World
@@ -28,7 +29,7 @@ class InlinePool:
         """Run every turn of the plan; return the outcomes in the plan's order."""
         if self._calls_host:
             return self._run_held_back(world, planned)
-        self._wake_due(world, planned)
+        self._wake_due(world, planned.turns)
         instances = self._instances
         tick, now_ns = planned.tick, planned.now_ns
         return [
@@ -38,11 +39,14 @@ class InlinePool:
             for turn in planned.turns
         ]
 
+    def run_quiet(self, world: World) -> Plain | list[Outcome] | None:
+        """Leave all ticks to `run`."""
+
     def _run_held_back(self, world: World, planned: Plan) -> list[Outcome]:
         """Do the same with the handlers of signals run only between turns."""
         outcomes = []
         with held_back() as deliver:
-            self._wake_due(world, planned)
+            self._wake_due(world, planned.turns)
             for turn in planned.turns:
                 if turn.setup:
                     outcome = self._set_up(world, planned, turn)
@@ -70,8 +74,8 @@ class InlinePool:
     def _ready(self, agent: int, spec: AgentSpec) -> None:
         """Learn that the agent's setup has run, or that it was restored."""
 
-    def _wake_due(self, world: World, planned: Plan) -> None:
-        for turn in planned.turns if self._asleep else ():
+    def _wake_due(self, world: World, turns: Iterable[Turn]) -> None:
+        for turn in turns if self._asleep else ():
             if turn.agent in self._asleep:
                 self._wake(world, turn.agent)
 

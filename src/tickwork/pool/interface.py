@@ -5,6 +5,7 @@ from typing import Protocol
 
 from tickwork.core.image import AgentImage
 from tickwork.core.outcomes import Outcome
+from tickwork.core.quiet import Plain
 from tickwork.core.step import Plan
 from tickwork.core.world import World
 
@@ -17,6 +18,13 @@ class Pool(Protocol):
 
         A setup turn makes the agent's instance. What goes wrong in a guest is an outcome; only a failure of
         the host raises (`HostError`).
+        """
+
+    def run_quiet(self, world: World) -> Plain | Sequence[Outcome] | None:
+        """Run the whole of a quiet tick (`core.quiet`), if this pool can.
+
+        Return its record if it was plain, else the outcomes of the plan's turns in its order; or None, with
+        no turn run.
         """
 
     def restore(self, images: Mapping[int, AgentImage]) -> None:

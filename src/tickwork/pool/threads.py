@@ -5,13 +5,17 @@ thread as in the inline pool, while the workers are at theirs.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from tickwork.core.entropy import seed_bytes
 from tickwork.core.errors import HostError
+from tickwork.core.messages import NO_ARRIVALS
 from tickwork.core.outcomes import Outcome
+from tickwork.core.quiet import Plain, SentMail, sends_freely
 from tickwork.core.spec import AgentSpec
-from tickwork.core.step import Plan, Turn
-from tickwork.core.world import World
+from tickwork.core.step import Plan, Turn, plan
+from tickwork.core.world import Directory, Status, World
 from tickwork.guest.program import Program
 from tickwork.pool.faults import failed_outcome
 from tickwork.pool.inline import InlinePool
@@ -25,7 +29,12 @@ _LOST: list[object] = []
 
 
 class ThreadsPool(InlinePool):
-    """Implements `Pool` over the kernel's threads. `pool.choose` says when it can be had."""
+    """Implements `Pool` over the kernel's threads. `pool.choose` says when it can be had.
+
+    `patience_max` is how many quiet ticks at most pass before another one is tried whole.
+    """
+
+    patience_max = 64
 
     def __init__(
         self,
@@ -56,11 +65,16 @@ class ThreadsPool(InlinePool):
         self._stuck_s = stuck_s
         self._stuck_error = stuck_error()
         self._fresh: list[tuple[int, AgentSpec]] = []
+        # What the kernel knows of the world: its agents as receivers, and the messages that it sent itself.
+        self._directory: Directory | None = None
+        self._record: Plain | None = None
+        self._patience = 1
+        self._rest = 0
 
     def run(self, world: World, planned: Plan) -> list[Outcome]:
         """Run every turn of the plan; return the outcomes in the plan's order."""
         with self._signals() as deliver:
-            self._wake_due(world, planned)
+            self._wake_due(world, planned.turns)
             self._admit_fresh()
 
             def other(turn: Turn) -> Outcome:
@@ -72,18 +86,84 @@ class ThreadsPool(InlinePool):
                 deliver()
                 return outcome
 
-            try:
+            with self._watched(world):
                 outcomes: list[Outcome] = self._kernel.run(
                     planned.turns, planned.tick, planned.now_ns, other, self._failed
                 )
-            except self._stuck_error as error:
-                self._lose()
-                agent = world.agents[error.args[0]].spec.id
-                raise HostError(
-                    f"agent {agent!r} has been in one turn for more than {self._stuck_s:g} s: its thread is "
-                    "stuck in native code, and this process should be ended"
-                ) from None
         return outcomes
+
+    def run_quiet(self, world: World) -> Plain | list[Outcome] | None:
+        """Run the whole of a quiet tick in the kernel, where it has all the agents whose turn it is.
+
+        After a tick that was not plain the next ones are not tried: in some runs none is.
+        """
+        if self._rest > 0:
+            self._rest -= 1
+            return None
+        found = self._run_quiet(world)
+        if isinstance(found, Plain):
+            self._patience = 1
+        else:
+            self._patience = min(2 * self._patience, self.patience_max)
+            self._rest = self._patience - 1
+        return found
+
+    def _run_quiet(self, world: World) -> Plain | list[Outcome] | None:
+        if world.directory is not self._directory:
+            self._learn(world)
+        self._admit_fresh()
+        mail = world.mailboxes
+        held = self._kernel.held() if isinstance(mail, SentMail) and mail.record is self._record else None
+        agents: Sequence[int]
+        if held is None or self._asleep:
+            turns = plan(world, NO_ARRIVALS).turns
+            agents = [turn.agent for turn in turns]
+            self._wake_due(world, turns)
+            self._admit_fresh()
+            seeds = b""
+        else:
+            turns = None
+            agents = memoryview(held).cast("I")
+            seeds = seed_bytes(world.run.seed, world.tick, agents, len(world.agents))
+        judge = functools.partial(sends_freely, world)
+        with self._watched(world):
+            found = self._kernel.run_plain(turns, world.tick, world.now_ns, seeds, judge, self._failed)
+        if not isinstance(found, tuple):
+            outcomes: list[Outcome] | None = found
+            return outcomes
+        entry, fuel, messages, sent = found
+        self._record = Plain(entry, fuel, agents, messages, sent)
+        return self._record
+
+    def _learn(self, world: World) -> None:
+        """Tell the kernel who can be sent what."""
+        self._directory = world.directory
+        self._kernel.know(
+            tuple(
+                [
+                    (
+                        agent.spec.id,
+                        agent.live,
+                        agent.spec.every_tick and agent.status is Status.RUNNING,
+                        agent.spec.limits.mailbox_messages,
+                        agent.spec.limits.mailbox_bytes,
+                    )
+                    for agent in world.agents
+                ]
+            )
+        )
+
+    @contextlib.contextmanager
+    def _watched(self, world: World) -> Iterator[None]:
+        try:
+            yield
+        except self._stuck_error as error:
+            self._lose()
+            agent = world.agents[error.args[0]].spec.id
+            raise HostError(
+                f"agent {agent!r} has been in one turn for more than {self._stuck_s:g} s: its thread is "
+                "stuck in native code, and this process should be ended"
+            ) from None
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[Callable[[], None]]:

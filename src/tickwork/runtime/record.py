@@ -13,6 +13,7 @@ import msgspec
 from tickwork.core.digest import Digests
 from tickwork.core.errors import InputError, RunFileError, TickworkError
 from tickwork.core.messages import Arrivals, Input
+from tickwork.core.quiet import Plain
 from tickwork.core.spec import RunSpec
 from tickwork.core.step import Settled
 from tickwork.core.world import World, genesis_world
@@ -28,7 +29,7 @@ from tickwork.pool.inline import InlinePool
 from tickwork.runtime.clock import monotonic_s
 from tickwork.runtime.inputs import BadLine, LineInput, line_fault, take_all
 from tickwork.runtime.launch import launch_of
-from tickwork.runtime.loop import Loop
+from tickwork.runtime.loop import Loop, Ticked
 from tickwork.runtime.outputs import Outputs
 from tickwork.runtime.places import check_places
 from tickwork.runtime.programs import open_programs
@@ -234,10 +235,10 @@ class Run:
         """Take `ticks` ticks and return the last one's result."""
         if ticks < 1:
             raise ValueError("a run advances by at least one tick")
-        settled = self._tick()
+        ticked = self._tick()
         for _ in range(ticks - 1):
-            settled = self._tick()
-        return settled
+            ticked = self._tick()
+        return ticked.settled
 
     def run_to_end(self, *, stop: Callable[[], bool] = lambda: False) -> str:
         """Advance until the project says, or until `stop()` is true; return the status.
@@ -271,22 +272,23 @@ class Run:
         if self._stop():
             raise _StopWished
 
-    def _tick(self) -> Settled:
+    def _tick(self) -> Ticked:
         ticked = self._loop.tick(self._arrivals())
-        tick = ticked.settled.entry.tick
+        tick = ticked.world.tick - 1
         if self._inputs:
             self._writer.note_inputs({source: item.cursor for source, item in self._inputs.items()})
         self._writer.append(tick, ticked.digests, ticked.entry, ticked.fuel)
-        self._outputs.hold(ticked.settled.performed)
-        self.tally.count(ticked.settled, ticked.messages)
+        if not isinstance(ticked.result, Plain):
+            self._outputs.hold(ticked.result.performed)
+        self.tally.count(ticked)
         now_s = monotonic_s()
         self.tally.wall_s = now_s - self._started_s
-        self._snapshots.after(ticked.settled, self._loop.digests, now_s)
+        self._snapshots.after(ticked, now_s)
         if now_s - self._committed_s >= COMMIT_WINDOW_S:
             self._commit(now_s)
         elif self._writer.committed > tick:
             self._outputs.release()
-        return ticked.settled
+        return ticked
 
     def _arrivals(self) -> Arrivals:
         tick = self.world.tick

@@ -1,16 +1,16 @@
 """Taking a running run's snapshots."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tickwork.core.checkpoint import encode_world
 from tickwork.core.digest import Digests
 from tickwork.core.image import AgentImage
-from tickwork.core.step import Settled
 from tickwork.core.world import World
 from tickwork.journal.writer import RunWriter
 from tickwork.pool.inline import InlinePool
 from tickwork.runtime.clock import monotonic_s
 from tickwork.runtime.fold import running
+from tickwork.runtime.loop import Ticked
 from tickwork.runtime.schedule import SnapshotSchedule, SnapshotSettings
 
 # How long a run lasts at least before it is worth a snapshot of its own accord, and between two guesses.
@@ -35,14 +35,18 @@ class Snapshots:
         self._pool = pool
         # Agents whose image may differ from the last snapshot's; all of them before there is one.
         self._touched: set[int] = set()
+        # Those of the last tick, often the same as this one's.
+        self._touching: Sequence[int] = ()
         self._taken: set[int] = set()
         self._guessed = False
         self._guess_s = now_s + _FIRST_S
 
-    def after(self, settled: Settled, digests: Digests, now_s: float) -> None:
+    def after(self, ticked: Ticked, now_s: float) -> None:
         """Take a snapshot of the boundary after a tick, if one is due."""
-        self._touched.update([turn.agent for turn in settled.entry.turns])
-        world = settled.world
+        if ticked.agents != self._touching:
+            self._touched.update(ticked.agents)
+            self._touching = ticked.agents
+        world, digests = ticked.world, ticked.digests
         if self._settings.every is None and not self._guessed:
             if now_s < self._guess_s:
                 return
@@ -90,3 +94,4 @@ class Snapshots:
             yield agent, None if unchanged else self._pool.image(world, agent)
         self._taken = set(agents)
         self._touched.clear()
+        self._touching = ()

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from tickwork.core.quiet import Plain
 from tickwork.core.refusals import DENIED
-from tickwork.core.step import Settled
 from tickwork.core.world import Status
+from tickwork.runtime.loop import Ticked
 
 
 @dataclass(slots=True)
@@ -21,11 +22,14 @@ class Tally:
     bad_lines: int = 0
     wall_s: float = 0.0
 
-    def count(self, settled: Settled, messages: int) -> None:
+    def count(self, ticked: Ticked) -> None:
         """Add one tick."""
         self.ticks += 1
-        self.turns += len(settled.entry.turns)
-        self.messages += messages
+        self.turns += len(ticked.agents)
+        self.messages += ticked.messages
+        settled = ticked.result
+        if isinstance(settled, Plain):
+            return
         self.undelivered += len(settled.entry.undelivered)
         for turn in settled.entry.turns:
             for refusal in turn.refusals:

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TW_ARENA_VERSION 1
+#define TW_ARENA_VERSION 2
 #define TW_PIECES_MAX 3
 
 /* An agent that the kernel can run: the engine's handles, its memory, its limits. */
@@ -37,7 +37,7 @@ _Static_assert(offsetof(tw_agent, effects_max) == 72, "effects_max");
 _Static_assert(offsetof(tw_agent, bytes_max) == 80, "bytes_max");
 _Static_assert(sizeof(tw_agent) == 88, "tw_agent");
 
-/* One message of an inbox. The pointers lead into Python's strings, which the plan keeps alive. */
+/* One message of an inbox. The pointers lead into Python's strings, which the plan keeps alive, or into the ids and the outbox arenas of the wave before. */
 typedef struct tw_letter {
     const uint8_t *piece[3]; /* sender, topic, body */
     uint32_t size[3];        /* their sizes in bytes */
@@ -65,6 +65,9 @@ typedef struct tw_turn {
     uint64_t second;        /* the fault's second number */
     _Atomic uint32_t done;  /* 1 once everything above is written */
     uint32_t place;         /* the turn's place in the plan */
+    const uint8_t *record;  /* the turn's bytes in the tick's entry, in the outbox arena */
+    uint32_t record_size;   /* their number */
+    uint32_t plain;         /* 1 if the turn did nothing but what `plain.h` allows */
 } tw_turn;
 
 _Static_assert(offsetof(tw_turn, agent) == 0, "agent");
@@ -79,7 +82,10 @@ _Static_assert(offsetof(tw_turn, first) == 48, "first");
 _Static_assert(offsetof(tw_turn, second) == 56, "second");
 _Static_assert(offsetof(tw_turn, done) == 64, "done");
 _Static_assert(offsetof(tw_turn, place) == 68, "place");
-_Static_assert(sizeof(tw_turn) == 72, "tw_turn");
+_Static_assert(offsetof(tw_turn, record) == 72, "record");
+_Static_assert(offsetof(tw_turn, record_size) == 80, "record_size");
+_Static_assert(offsetof(tw_turn, plain) == 84, "plain");
+_Static_assert(sizeof(tw_turn) == 88, "tw_turn");
 
 /* One effect in an outbox arena. Its pieces follow at once, then up to seven bytes of padding. */
 typedef struct tw_effect {
@@ -88,6 +94,8 @@ typedef struct tw_effect {
     uint32_t size[3];   /* sizes of the pieces, in the order of the fields */
     uint32_t pieces;    /* how many pieces there are */
     uint64_t number[2]; /* the effect's numbers: after-ticks, request, bits of a float */
+    uint32_t receiver;  /* of a send in a plain turn: the agent that it names */
+    uint32_t permitted; /* 1 if that send is known to be granted without a limit */
 } tw_effect;
 
 _Static_assert(offsetof(tw_effect, tag) == 0, "tag");
@@ -95,6 +103,30 @@ _Static_assert(offsetof(tw_effect, option) == 4, "option");
 _Static_assert(offsetof(tw_effect, size) == 8, "size");
 _Static_assert(offsetof(tw_effect, pieces) == 20, "pieces");
 _Static_assert(offsetof(tw_effect, number) == 24, "number");
-_Static_assert(sizeof(tw_effect) == 40, "tw_effect");
+_Static_assert(offsetof(tw_effect, receiver) == 40, "receiver");
+_Static_assert(offsetof(tw_effect, permitted) == 44, "permitted");
+_Static_assert(sizeof(tw_effect) == 48, "tw_effect");
+
+/* What the kernel knows of an agent as a receiver, and its mailbox in the making. */
+typedef struct tw_box {
+    const uint8_t *id;   /* the agent's id */
+    uint32_t id_size;    /* its size in bytes */
+    uint32_t live;       /* 1 if messages can reach it */
+    uint64_t room;       /* limit: messages that may wait */
+    uint64_t room_bytes; /* limit: bytes of their bodies */
+    uint64_t count;      /* messages so far; 0 between ticks */
+    uint64_t bytes;      /* bytes of their bodies so far; 0 between ticks */
+    uint64_t next;       /* index of the next of its letters while they are laid out */
+} tw_box;
+
+_Static_assert(offsetof(tw_box, id) == 0, "id");
+_Static_assert(offsetof(tw_box, id_size) == 8, "id_size");
+_Static_assert(offsetof(tw_box, live) == 12, "live");
+_Static_assert(offsetof(tw_box, room) == 16, "room");
+_Static_assert(offsetof(tw_box, room_bytes) == 24, "room_bytes");
+_Static_assert(offsetof(tw_box, count) == 32, "count");
+_Static_assert(offsetof(tw_box, bytes) == 40, "bytes");
+_Static_assert(offsetof(tw_box, next) == 48, "next");
+_Static_assert(sizeof(tw_box) == 56, "tw_box");
 
 #endif

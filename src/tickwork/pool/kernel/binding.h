@@ -48,4 +48,25 @@ bool tw_gather(tw_kernel *self, PyObject *from, tw_turn *turn, tw_letter *letter
 PyObject *tw_outcome(tw_kernel *self, const tw_turn *turn);
 PyObject *tw_effects_tuple(tw_kernel *self, const uint8_t *at, uint32_t count);
 
+/* Raised with the agent's index. */
+extern PyObject *tw_stuck_error;
+
+/* Whether a wave can begin; false with an exception. */
+bool tw_is_free(tw_kernel *self);
+/* Fills in the turns of a plan whose places are in `ours` (all of them if null), and hands them over; false with an exception. */
+bool tw_gather_all(tw_kernel *self, PyObject *turns, const uint32_t *ours, uint32_t count);
+/* Hands turns [0, count) over; runs them here if the wave is small. */
+void tw_publish_all(tw_kernel *self, uint32_t count);
+/* Returns true once the turn is done, false with an exception: a signal's, or that a worker is stuck. */
+bool tw_await(tw_kernel *self, tw_turn *turn, uint32_t place);
+/* The outcome of any turn; `failed` makes that of a fault. */
+PyObject *tw_outcome_of(tw_kernel *self, const tw_turn *turn, PyObject *failed);
+/* Ends the wave; `turns` is what the letters lead into. */
+void tw_end_wave(tw_kernel *self, bool fine, PyObject *turns);
+
+PyObject *tw_kernel_run(tw_kernel *self, PyObject *args);
+PyObject *tw_kernel_know(tw_kernel *self, PyObject *agents);
+PyObject *tw_kernel_held(tw_kernel *self, PyObject *nothing);
+PyObject *tw_kernel_run_plain(tw_kernel *self, PyObject *args);
+
 #endif

@@ -2,6 +2,7 @@
 #ifndef TICKWORK_CREW_H
 #define TICKWORK_CREW_H
 
+#include "plain.h"
 #include "workers.h"
 
 #define TW_LINE 64 /* of the cache: what different threads write lies on different lines */
@@ -16,7 +17,8 @@ typedef struct tw_worker {
     /* The turn it is at, for the watchdog; and whether it has moved on since that last looked. */
     _Alignas(TW_LINE) _Atomic uint32_t at;
     uint64_t busy_ns;
-    tw_outbox outbox;
+    /* What lies in one is read in the wave after, while the other is filled. */
+    tw_outbox outbox[2];
     tw_scratch scratch;
     _Alignas(TW_LINE) tw_workers *crew;
     tw_thread thread;
@@ -42,6 +44,8 @@ struct tw_workers {
     uint32_t chunk;
     uint32_t last_total;
     bool stuck;
+    bool plain; /* whether the workers are to record plain turns */
+    uint32_t outbox; /* which of their outboxes this wave fills */
     tw_moment moment;
     tw_turn *turns;
     size_t turns_max;
@@ -49,6 +53,12 @@ struct tw_workers {
     size_t letters_max;
     tw_agent *agents;
     size_t agents_max;
+    tw_routes routes;
+    /* The next tick's turns after a plain one, whose letters lie in `letters`. */
+    tw_turn *held;
+    size_t held_max;
+    uint32_t held_count;
+    bool holds;
 };
 
 /* Takes turns until none is left. */

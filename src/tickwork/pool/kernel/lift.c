@@ -10,7 +10,6 @@
 #define EFFECT_BYTES 48
 #define EFFECT_ALIGN 8
 
-enum { SEND, PUBLISH, INFER, CALL, OUTPUT, TIMER, LOG, METRIC, SPAWN, STOP, TAGS };
 #define LEVEL_MAX 3
 
 /* Where the parts of a case lie in its 48 bytes. `option` and `number` are 0 where there is none. */
@@ -23,17 +22,17 @@ typedef struct shape {
     uint8_t number[2];
 } shape;
 
-static const shape SHAPES[TAGS] = {
-    [SEND] = {3, 2, {8, 16, 24}, 32, 1, {40, 0}},
-    [PUBLISH] = {2, 1, {8, 16, 0}, 0, 0, {0, 0}},
-    [INFER] = {2, 1, {8, 16, 0}, 0, 0, {24, 0}},
-    [CALL] = {2, 1, {8, 16, 0}, 0, 0, {24, 0}},
-    [OUTPUT] = {2, 1, {8, 16, 0}, 0, 0, {0, 0}},
-    [TIMER] = {2, 1, {8, 16, 0}, 0, 0, {24, 32}},
-    [LOG] = {1, 1, {12, 0, 0}, 8, LEVEL_MAX, {0, 0}},
-    [METRIC] = {1, 1, {8, 0, 0}, 0, 0, {16, 0}},
-    [SPAWN] = {3, 2, {8, 16, 24}, 0, 0, {0, 0}},
-    [STOP] = {2, 2, {12, 20, 0}, 8, 1, {0, 0}},
+static const shape SHAPES[TW_TAGS] = {
+    [TW_SEND] = {3, 2, {8, 16, 24}, 32, 1, {40, 0}},
+    [TW_PUBLISH] = {2, 1, {8, 16, 0}, 0, 0, {0, 0}},
+    [TW_INFER] = {2, 1, {8, 16, 0}, 0, 0, {24, 0}},
+    [TW_CALL] = {2, 1, {8, 16, 0}, 0, 0, {24, 0}},
+    [TW_OUTPUT] = {2, 1, {8, 16, 0}, 0, 0, {0, 0}},
+    [TW_TIMER] = {2, 1, {8, 16, 0}, 0, 0, {24, 32}},
+    [TW_LOG] = {1, 1, {12, 0, 0}, 8, LEVEL_MAX, {0, 0}},
+    [TW_METRIC] = {1, 1, {8, 0, 0}, 0, 0, {16, 0}},
+    [TW_SPAWN] = {3, 2, {8, 16, 24}, 0, 0, {0, 0}},
+    [TW_STOP] = {2, 2, {12, 20, 0}, 8, 1, {0, 0}},
 };
 /* stop { id: option<string>, reason: string } without an id. */
 static const shape STOP_SELF = {1, 1, {20, 0, 0}, 8, 1, {0, 0}};
@@ -55,14 +54,14 @@ static uint64_t load64(const uint8_t *at)
 /* The shape of the effect at `at`, or null if its case, option or level is none. */
 static const shape *shape_of(const uint8_t *at)
 {
-    if (at[0] >= TAGS) {
+    if (at[0] >= TW_TAGS) {
         return NULL;
     }
     const shape *found = &SHAPES[at[0]];
     if (found->option != 0 && at[found->option] > found->option_max) {
         return NULL;
     }
-    return at[0] == STOP && at[found->option] == 0 ? &STOP_SELF : found;
+    return at[0] == TW_STOP && at[found->option] == 0 ? &STOP_SELF : found;
 }
 
 static size_t padded(size_t size)

@@ -3,13 +3,6 @@
 
 #include <string.h>
 
-static PyObject *stuck_error; /* raised with the agent's index */
-
-/* How many turns are handed over at a time while the rest is still being gathered. */
-#define PUBLISH_EVERY 16
-/* Looks at a turn before the lock is given up, which costs as much as a turn. */
-#define LOOKS 200
-
 static void kernel_dealloc(tw_kernel *self)
 {
     if (self->workers != NULL) {
@@ -102,22 +95,13 @@ static PyObject *kernel_new(PyTypeObject *type, PyObject *args, PyObject *names)
     return (PyObject *)self;
 }
 
-static bool is_free(tw_kernel *self)
-{
-    if (self->workers == NULL || self->running || tw_workers_stuck(self->workers)) {
-        PyErr_SetString(PyExc_RuntimeError, self->running ? "a wave is running" : "the workers have ended");
-        return false;
-    }
-    return true;
-}
-
 static PyObject *kernel_admit(tw_kernel *self, PyObject *args)
 {
     unsigned int index;
     unsigned long long handle[6], limit[3];
     if (!PyArg_ParseTuple(args, "IKKKKKKKKK", &index, &handle[0], &handle[1], &handle[2], &handle[3],
                           &handle[4], &handle[5], &limit[0], &limit[1], &limit[2]) ||
-        !is_free(self)) {
+        !tw_is_free(self)) {
         return NULL;
     }
     tw_agent *agent = tw_workers_agent(self->workers, index);
@@ -142,7 +126,7 @@ static PyObject *kernel_admit(tw_kernel *self, PyObject *args)
 static PyObject *kernel_dismiss(tw_kernel *self, PyObject *index)
 {
     unsigned long long agent = PyLong_AsUnsignedLongLong(index);
-    if ((agent == UINT64_MAX && PyErr_Occurred()) || !is_free(self)) {
+    if ((agent == UINT64_MAX && PyErr_Occurred()) || !tw_is_free(self)) {
         return NULL;
     }
     tw_agent *found = tw_workers_find(self->workers, agent);
@@ -150,154 +134,6 @@ static PyObject *kernel_dismiss(tw_kernel *self, PyObject *index)
         found->context = NULL;
     }
     Py_RETURN_NONE;
-}
-
-/* Returns true once the turn is done, false with an exception: a signal's, or that a worker is stuck. */
-static bool await(tw_kernel *self, tw_turn *turn, uint32_t place)
-{
-    for (int look = 0; look < LOOKS; look++) {
-        if (tw_turn_done(turn)) {
-            return true;
-        }
-        tw_relax();
-    }
-    for (;;) {
-        enum tw_waited waited;
-        uint32_t stuck = 0;
-        Py_BEGIN_ALLOW_THREADS
-        waited = tw_wave_wait(self->workers, place, &stuck);
-        Py_END_ALLOW_THREADS
-        if (waited == TW_DONE) {
-            return true;
-        }
-        if (waited == TW_STUCK) {
-            PyObject *agent = PyLong_FromUnsignedLong(tw_wave_turn(self->workers, stuck)->agent);
-            PyErr_SetObject(stuck_error, agent);
-            Py_XDECREF(agent);
-            return false;
-        }
-        if (PyErr_CheckSignals() != 0) {
-            return false;
-        }
-    }
-}
-
-static bool gather_all(tw_kernel *self, PyObject *turns, const uint32_t *ours, uint32_t count)
-{
-    uint64_t letter = 0;
-    for (uint32_t place = 0; place < count; place++) {
-        tw_turn *turn = tw_wave_turn(self->workers, place);
-        turn->place = ours[place];
-        if (!tw_gather(self, PyTuple_GET_ITEM(turns, ours[place]), turn, tw_wave_letters(self->workers),
-                       &letter)) {
-            return false;
-        }
-        if ((place + 1) % PUBLISH_EVERY == 0) {
-            tw_wave_publish(self->workers, place + 1);
-        }
-    }
-    tw_wave_publish(self->workers, count);
-    if (tw_wave_is_alone(self->workers)) {
-        Py_BEGIN_ALLOW_THREADS
-        tw_wave_run_alone(self->workers);
-        Py_END_ALLOW_THREADS
-    }
-    return true;
-}
-
-/* Runs the turns that are not the kernel's, while the workers are at the others. */
-static bool run_others(PyObject *turns, const uint32_t *ours, uint32_t count, PyObject *other,
-                       PyObject *outcomes)
-{
-    uint32_t next = 0;
-    for (Py_ssize_t place = 0; place < PyTuple_GET_SIZE(turns); place++) {
-        if (next < count && ours[next] == place) {
-            next++;
-            continue;
-        }
-        PyObject *made = PyObject_CallOneArg(other, PyTuple_GET_ITEM(turns, place));
-        if (made == NULL) {
-            return false;
-        }
-        PyList_SET_ITEM(outcomes, place, made);
-    }
-    return true;
-}
-
-static bool collect(tw_kernel *self, uint32_t count, PyObject *failed, PyObject *outcomes)
-{
-    for (uint32_t place = 0; place < count; place++) {
-        tw_turn *turn = tw_wave_turn(self->workers, place);
-        if (!await(self, turn, place)) {
-            return false;
-        }
-        PyObject *made = turn->fault == TW_FINE
-                             ? tw_outcome(self, turn)
-                             : PyObject_CallFunction(failed, "IIKK", turn->agent, turn->fault,
-                                                     (unsigned long long)turn->first,
-                                                     (unsigned long long)turn->second);
-        if (made == NULL) {
-            return false;
-        }
-        PyList_SET_ITEM(outcomes, turn->place, made);
-    }
-    return true;
-}
-
-static bool run_wave(tw_kernel *self, PyObject *turns, const uint32_t *ours, uint32_t count, PyObject *other,
-                     PyObject *failed, PyObject *outcomes)
-{
-    bool fine = gather_all(self, turns, ours, count) && run_others(turns, ours, count, other, outcomes) &&
-                collect(self, count, failed, outcomes);
-    if (!tw_workers_stuck(self->workers)) {
-        uint32_t stuck;
-        Py_BEGIN_ALLOW_THREADS
-        tw_wave_end(self->workers, !fine, &stuck);
-        Py_END_ALLOW_THREADS
-    }
-    if (tw_workers_stuck(self->workers)) {
-        Py_INCREF(turns); /* never freed: who knows what the worker still reads of it */
-    }
-    return fine;
-}
-
-static PyObject *kernel_run(tw_kernel *self, PyObject *args)
-{
-    PyObject *turns, *other, *failed;
-    unsigned long long tick, now_ns;
-    if (!PyArg_ParseTuple(args, "O!KKOO", &PyTuple_Type, &turns, &tick, &now_ns, &other, &failed) ||
-        !is_free(self)) {
-        return NULL;
-    }
-    Py_ssize_t total = PyTuple_GET_SIZE(turns);
-    PyObject *outcomes = PyList_New(total);
-    uint32_t *ours = PyMem_Malloc(((size_t)total + 1) * sizeof *ours);
-    bool fine = outcomes != NULL && ours != NULL && total < UINT32_MAX;
-    uint32_t count = 0;
-    uint64_t letters = 0;
-    for (Py_ssize_t place = 0; fine && place < total; place++) {
-        int is_ours = tw_is_ours(self, PyTuple_GET_ITEM(turns, place), &letters);
-        fine = is_ours >= 0;
-        if (is_ours > 0) {
-            ours[count++] = (uint32_t)place;
-        }
-    }
-    if (fine && count == 0) {
-        fine = run_others(turns, ours, 0, other, outcomes);
-    } else if (fine) {
-        fine = tw_wave_begin(self->workers, count, letters, tick, now_ns);
-        if (fine) {
-            self->running = true;
-            fine = run_wave(self, turns, ours, count, other, failed, outcomes);
-            self->running = false;
-        }
-    }
-    PyMem_Free(ours);
-    if (!fine) {
-        Py_XDECREF(outcomes);
-        return PyErr_Occurred() ? NULL : PyErr_NoMemory();
-    }
-    return outcomes;
 }
 
 static PyObject *kernel_stop(tw_kernel *self, PyObject *nothing)
@@ -352,7 +188,11 @@ static PyObject *kernel_lift(tw_kernel *self, PyObject *args)
 static PyMethodDef kernel_methods[] = {
     {"admit", (PyCFunction)kernel_admit, METH_VARARGS, "Take an agent over, by handles and limits."},
     {"dismiss", (PyCFunction)kernel_dismiss, METH_O, "Forget an agent."},
-    {"run", (PyCFunction)kernel_run, METH_VARARGS, "Run a plan's turns; return their outcomes in its order."},
+    {"run", (PyCFunction)tw_kernel_run, METH_VARARGS, "Run a plan's turns; return their outcomes in its order."},
+    {"know", (PyCFunction)tw_kernel_know, METH_O, "Learn of all agents, as receivers."},
+    {"held", (PyCFunction)tw_kernel_held, METH_NOARGS, "Whose turns the last plain tick left, or None."},
+    {"run_plain", (PyCFunction)tw_kernel_run_plain, METH_VARARGS,
+     "Run a tick's turns, and settle them if the tick is plain."},
     {"stop", (PyCFunction)kernel_stop, METH_NOARGS, "End the threads."},
     {"lift", (PyCFunction)kernel_lift, METH_VARARGS, "Lift a step's result from any bytes, for tests."},
     {NULL, NULL, 0, NULL},
@@ -379,8 +219,8 @@ PyMODINIT_FUNC PyInit__kernel(void)
     if (module == NULL) {
         return NULL;
     }
-    stuck_error = PyErr_NewException("tickwork.pool._kernel.StuckError", PyExc_RuntimeError, NULL);
-    if (stuck_error == NULL || PyModule_AddObjectRef(module, "StuckError", stuck_error) != 0 ||
+    tw_stuck_error = PyErr_NewException("tickwork.pool._kernel.StuckError", PyExc_RuntimeError, NULL);
+    if (tw_stuck_error == NULL || PyModule_AddObjectRef(module, "StuckError", tw_stuck_error) != 0 ||
         PyModule_AddObjectRef(module, "Kernel", (PyObject *)&kernel_type) != 0 ||
         PyModule_AddIntConstant(module, "ARENA_VERSION", TW_ARENA_VERSION) != 0 ||
         PyModule_AddIntConstant(module, "RAW_BYTES", TW_RAW_BYTES) != 0) {

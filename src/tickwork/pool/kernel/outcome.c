@@ -4,7 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-enum { SEND, PUBLISH, INFER, CALL, OUTPUT, TIMER, LOG, METRIC, SPAWN, STOP };
 #define TEXT_MAX 40
 #define FIELDS_MAX 4
 
@@ -46,27 +45,27 @@ static Py_ssize_t more_fields(tw_kernel *self, const tw_effect *effect, PyObject
 {
     Py_ssize_t count = effect->pieces;
     switch (effect->tag) {
-    case SEND:
+    case TW_SEND:
         if (effect->option) {
             fields[count++] = PyLong_FromUnsignedLongLong(effect->number[0]);
         }
         break;
-    case INFER:
-    case CALL:
+    case TW_INFER:
+    case TW_CALL:
         fields[count++] = PyLong_FromUnsignedLongLong(effect->number[0]);
         break;
-    case TIMER:
+    case TW_TIMER:
         fields[count++] = PyLong_FromUnsignedLongLong(effect->number[0]);
         fields[count++] = PyLong_FromUnsignedLongLong(effect->number[1]);
         break;
-    case LOG:
+    case TW_LOG:
         fields[count++] = fields[0];
         fields[0] = PyLong_FromUnsignedLong(effect->option);
         break;
-    case METRIC:
+    case TW_METRIC:
         fields[count++] = float_of(self, effect->number[0]);
         break;
-    case STOP:
+    case TW_STOP:
         if (!effect->option) {
             fields[count++] = fields[0];
             fields[0] = Py_NewRef(Py_None);
@@ -81,10 +80,10 @@ static Py_ssize_t more_fields(tw_kernel *self, const tw_effect *effect, PyObject
 static uint32_t texts_of(const tw_effect *effect)
 {
     switch (effect->tag) {
-    case SEND:
-    case SPAWN:
+    case TW_SEND:
+    case TW_SPAWN:
         return 2;
-    case STOP:
+    case TW_STOP:
         return effect->pieces;
     default:
         return 1;
@@ -122,17 +121,14 @@ PyObject *tw_effects_tuple(tw_kernel *self, const uint8_t *at, uint32_t count)
 {
     PyObject *effects = PyTuple_New(count);
     for (uint32_t place = 0; effects != NULL && place < count; place++) {
-        tw_effect effect;
-        memcpy(&effect, at, sizeof effect);
-        at += sizeof effect;
-        PyObject *made = effect_of(self, &effect, at);
+        const tw_effect *effect = (const tw_effect *)at;
+        PyObject *made = effect_of(self, effect, (const uint8_t *)(effect + 1));
         if (made == NULL) {
             Py_CLEAR(effects);
             break;
         }
         PyTuple_SET_ITEM(effects, place, made);
-        size_t size = (size_t)effect.size[0] + effect.size[1] + effect.size[2];
-        at += (size + 7) & ~(size_t)7;
+        at = tw_effect_after(at);
     }
     return effects;
 }

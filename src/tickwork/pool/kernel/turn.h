@@ -24,6 +24,22 @@ enum tw_fault {
 };
 #define TW_TRAP_UNKNOWN 256
 
+/* The cases of the WIT variant `effect`. */
+enum tw_tag {
+    TW_SEND, TW_PUBLISH, TW_INFER, TW_CALL, TW_OUTPUT, TW_TIMER, TW_LOG, TW_METRIC, TW_SPAWN, TW_STOP, TW_TAGS
+};
+
+/* The bytes of an effect's pieces, and where the effect after it lies. */
+static inline size_t tw_effect_bytes(const tw_effect *effect)
+{
+    return (size_t)effect->size[0] + effect->size[1] + effect->size[2];
+}
+
+static inline const uint8_t *tw_effect_after(const uint8_t *at)
+{
+    return at + sizeof(tw_effect) + ((tw_effect_bytes((const tw_effect *)at) + 7) & ~(size_t)7);
+}
+
 /* Room that a worker keeps between turns. */
 typedef struct tw_scratch {
     uint8_t *bytes;

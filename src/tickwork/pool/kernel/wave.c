@@ -33,7 +33,8 @@ static uint32_t share(tw_workers *crew)
     return called;
 }
 
-bool tw_wave_begin(tw_workers *crew, uint32_t turns, uint64_t letters, uint64_t tick, uint64_t now_ns)
+bool tw_wave_begin(tw_workers *crew, uint32_t turns, uint64_t letters, uint64_t tick, uint64_t now_ns,
+                   bool plain)
 {
     void *memory = crew->turns;
     bool fine = tw_reserve(&memory, &crew->turns_max, turns, sizeof *crew->turns);
@@ -45,6 +46,9 @@ bool tw_wave_begin(tw_workers *crew, uint32_t turns, uint64_t letters, uint64_t 
         return false;
     }
     crew->total = turns;
+    crew->plain = plain;
+    crew->outbox ^= 1;
+    crew->holds = false;
     crew->moment = (tw_moment){tick, now_ns, crew->letters};
     uint32_t called = share(crew);
     atomic_store_explicit(&crew->next, 0, memory_order_relaxed);
@@ -156,4 +160,55 @@ enum tw_waited tw_wave_end(tw_workers *crew, bool abort, uint32_t *place)
         }
     }
     return TW_DONE;
+}
+
+/* ---- plain ticks */
+
+int64_t tw_wave_held(const tw_workers *crew, const tw_turn **turns)
+{
+    *turns = crew->held;
+    return crew->holds ? (int64_t)crew->held_count : -1;
+}
+
+bool tw_wave_begin_held(tw_workers *crew, uint64_t tick, uint64_t now_ns)
+{
+    tw_turn *turns = crew->turns;
+    size_t turns_max = crew->turns_max;
+    crew->turns = crew->held;
+    crew->turns_max = crew->held_max;
+    crew->held = turns;
+    crew->held_max = turns_max;
+    return tw_wave_begin(crew, crew->held_count, 0, tick, now_ns, true);
+}
+
+int tw_wave_settle(tw_workers *crew, tw_judge judge, void *context)
+{
+    return tw_is_plain(&crew->routes, crew->turns, crew->total, judge, context);
+}
+
+uint64_t tw_wave_deliver(tw_workers *crew)
+{
+    uint32_t turns;
+    uint64_t letters;
+    tw_count_out(&crew->routes, &turns, &letters);
+    void *memory = crew->held;
+    bool fine = tw_reserve(&memory, &crew->held_max, turns, sizeof *crew->held);
+    crew->held = memory;
+    memory = crew->letters;
+    fine = fine && tw_reserve(&memory, &crew->letters_max, letters, sizeof *crew->letters);
+    crew->letters = memory;
+    if (!fine) {
+        tw_routes_empty(&crew->routes);
+        return letters;
+    }
+    tw_lay_out(&crew->routes, crew->turns, crew->total, crew->held, crew->letters);
+    crew->held_count = turns;
+    crew->holds = true;
+    return letters;
+}
+
+tw_routes *tw_workers_routes(tw_workers *crew)
+{
+    crew->holds = false;
+    return &crew->routes;
 }

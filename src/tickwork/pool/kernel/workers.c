@@ -30,7 +30,8 @@ void tw_run_wave(tw_worker *self)
 {
     tw_workers *crew = self->crew;
     uint64_t begun = tw_clock_ns();
-    tw_outbox_reset(&self->outbox);
+    tw_outbox *outbox = &self->outbox[crew->outbox];
+    tw_outbox_reset(outbox);
     for (;;) {
         uint32_t first = atomic_fetch_add_explicit(&crew->next, crew->chunk, memory_order_relaxed);
         if (first >= crew->total) {
@@ -46,8 +47,11 @@ void tw_run_wave(tw_worker *self)
             }
             tw_turn *turn = &crew->turns[place];
             atomic_store_explicit(&self->at, place, memory_order_relaxed);
-            tw_take_turn(&crew->plan.engine, &crew->agents[turn->agent], &crew->moment, turn, &self->outbox,
+            tw_take_turn(&crew->plan.engine, &crew->agents[turn->agent], &crew->moment, turn, outbox,
                          &self->scratch);
+            if (crew->plain) {
+                tw_record_turn(&crew->routes, turn, outbox);
+            }
             atomic_store_explicit(&turn->done, 1, memory_order_release);
         }
         atomic_store_explicit(&self->at, TW_NOBODY, memory_order_relaxed);
@@ -112,7 +116,8 @@ static void *lines_of(size_t size)
 static void free_all(tw_workers *crew)
 {
     for (uint32_t place = 0; place < crew->plan.workers; place++) {
-        tw_outbox_free(&crew->worker[place].outbox);
+        tw_outbox_free(&crew->worker[place].outbox[0]);
+        tw_outbox_free(&crew->worker[place].outbox[1]);
         free(crew->worker[place].scratch.bytes);
         tw_word_free(&crew->worker[place].state);
     }
@@ -121,6 +126,8 @@ static void free_all(tw_workers *crew)
     free(crew->turns);
     free(crew->letters);
     free(crew->agents);
+    free(crew->held);
+    tw_routes_free(&crew->routes);
     aligned_free(crew);
 }
 

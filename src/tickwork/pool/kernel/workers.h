@@ -5,7 +5,7 @@
 #ifndef TICKWORK_WORKERS_H
 #define TICKWORK_WORKERS_H
 
-#include "turn.h"
+#include "plain.h"
 #include "wait.h"
 
 typedef struct tw_workers tw_workers;
@@ -34,7 +34,13 @@ tw_agent *tw_workers_agent(tw_workers *workers, uint32_t index);
 tw_agent *tw_workers_find(tw_workers *workers, uint64_t index);
 
 /* Begins a wave with room for so many turns and letters, and calls workers; returns false without memory. */
-bool tw_wave_begin(tw_workers *workers, uint32_t turns, uint64_t letters, uint64_t tick, uint64_t now_ns);
+/* With `plain` the workers also record the plain ones; the routes must be set. */
+bool tw_wave_begin(tw_workers *workers, uint32_t turns, uint64_t letters, uint64_t tick, uint64_t now_ns,
+                   bool plain);
+/* Begins a plain wave with the turns that are held; the caller then gives them their seeds. */
+bool tw_wave_begin_held(tw_workers *workers, uint64_t tick, uint64_t now_ns);
+/* How many turns are held, and which agents take them; -1 if none are, because the last wave was not plain. */
+int64_t tw_wave_held(const tw_workers *workers, const tw_turn **turns);
 tw_turn *tw_wave_turn(tw_workers *workers, uint32_t place);
 tw_letter *tw_wave_letters(tw_workers *workers);
 /* Hands turns [0, count) over to the workers: they are complete. */
@@ -56,5 +62,13 @@ enum tw_waited { TW_DONE, TW_AGAIN, TW_STUCK };
 enum tw_waited tw_wave_wait(tw_workers *workers, uint32_t turn, uint32_t *place);
 /* Ends the wave: no worker is in it afterwards. With `abort` turns that nobody has begun are left. */
 enum tw_waited tw_wave_end(tw_workers *workers, bool abort, uint32_t *place);
+
+/* After a wave of plain turns: 1 if the tick is plain, 0 if not, -1 if the judge failed. */
+int tw_wave_settle(tw_workers *workers, tw_judge judge, void *context);
+/* After a plain tick: lays the letters out for the next one, whose turns are then held. Returns the number of
+ * letters. Without memory no turns are held, and the next tick is Python's to plan. */
+uint64_t tw_wave_deliver(tw_workers *workers);
+
+tw_routes *tw_workers_routes(tw_workers *workers);
 
 #endif

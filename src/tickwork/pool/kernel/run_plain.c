@@ -1,0 +1,209 @@
+/* Whole ticks: run, and settled here if they are plain. */
+#include "binding.h"
+
+/* Reads (id, live, every_tick, room, room_bytes); the id's bytes stay the string's. */
+static bool read_receiver(PyObject *agent, tw_receiver *receiver)
+{
+    PyObject *id;
+    int live, every_tick;
+    unsigned long long room, room_bytes;
+    if (!PyArg_ParseTuple(agent, "UppKK", &id, &live, &every_tick, &room, &room_bytes)) {
+        return false;
+    }
+    Py_ssize_t size;
+    const char *bytes = PyUnicode_AsUTF8AndSize(id, &size);
+    if (bytes == NULL) {
+        return false;
+    }
+    *receiver = (tw_receiver){.id = (const uint8_t *)bytes,
+                              .id_size = (uint32_t)size,
+                              .live = (uint32_t)live,
+                              .every_tick = (uint32_t)every_tick,
+                              .room = room,
+                              .room_bytes = room_bytes};
+    return true;
+}
+
+PyObject *tw_kernel_know(tw_kernel *self, PyObject *agents)
+{
+    if (!PyTuple_Check(agents)) {
+        PyErr_SetString(PyExc_TypeError, "the agents are a tuple");
+        return NULL;
+    }
+    if (!tw_is_free(self)) {
+        return NULL;
+    }
+    Py_ssize_t count = PyTuple_GET_SIZE(agents);
+    tw_receiver *receivers = PyMem_Calloc((size_t)count + 1, sizeof *receivers);
+    bool fine = receivers != NULL && count < TW_NO_AGENT;
+    for (Py_ssize_t place = 0; fine && place < count; place++) {
+        fine = read_receiver(PyTuple_GET_ITEM(agents, place), &receivers[place]);
+    }
+    fine = fine && tw_routes_set(tw_workers_routes(self->workers), receivers, (uint32_t)count);
+    PyMem_Free(receivers);
+    if (!fine) {
+        return PyErr_Occurred() ? NULL : PyErr_NoMemory();
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *tw_kernel_held(tw_kernel *self, PyObject *nothing)
+{
+    (void)nothing;
+    const tw_turn *turns;
+    int64_t count = self->workers == NULL ? -1 : tw_wave_held(self->workers, &turns);
+    if (count < 0) {
+        Py_RETURN_NONE;
+    }
+    PyObject *agents = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(count * 4));
+    if (agents != NULL) {
+        uint32_t *to = (uint32_t *)(void *)PyBytes_AS_STRING(agents);
+        for (int64_t place = 0; place < count; place++) {
+            to[place] = turns[place].agent;
+        }
+    }
+    return agents;
+}
+
+/* Begins the wave of a plan's turns: 1, or 0 if the kernel does not run all of them; -1 with an exception. */
+static int begin_planned(tw_kernel *self, PyObject *turns, uint64_t tick, uint64_t now_ns, uint32_t *count)
+{
+    Py_ssize_t total = PyTuple_GET_SIZE(turns);
+    uint64_t letters = 0;
+    for (Py_ssize_t place = 0; place < total; place++) {
+        int is_ours = tw_is_ours(self, PyTuple_GET_ITEM(turns, place), &letters);
+        if (is_ours <= 0) {
+            return is_ours;
+        }
+    }
+    *count = (uint32_t)total;
+    if (!tw_wave_begin(self->workers, *count, letters, tick, now_ns, true)) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 1;
+}
+
+/* The same for the turns that are held, with their seeds: one for each turn, or one for each agent. */
+static int begin_held(tw_kernel *self, PyObject *seeds, uint64_t tick, uint64_t now_ns, uint32_t *count)
+{
+    const tw_turn *held;
+    int64_t total = tw_wave_held(self->workers, &held);
+    const uint64_t *seed = (const uint64_t *)(const void *)PyBytes_AS_STRING(seeds);
+    size_t seeds_count = (size_t)PyBytes_GET_SIZE(seeds) / sizeof *seed;
+    if (total < 0) {
+        PyErr_SetString(PyExc_RuntimeError, "no turns are held");
+        return -1;
+    }
+    for (int64_t place = 0; place < total; place++) {
+        if (tw_workers_find(self->workers, held[place].agent) == NULL) {
+            return 0;
+        }
+        if (seeds_count != (size_t)total && seeds_count <= held[place].agent) {
+            PyErr_SetString(PyExc_ValueError, "a seed is missing");
+            return -1;
+        }
+    }
+    *count = (uint32_t)total;
+    if (!tw_wave_begin_held(self->workers, tick, now_ns)) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (uint32_t place = 0; place < *count; place++) {
+        tw_turn *turn = tw_wave_turn(self->workers, place);
+        memcpy(&turn->seed, &seed[seeds_count == *count ? place : turn->agent], sizeof turn->seed);
+    }
+    return 1;
+}
+
+static bool await_all(tw_kernel *self, uint32_t count)
+{
+    for (uint32_t place = 0; place < count; place++) {
+        if (!tw_await(self, tw_wave_turn(self->workers, place), place)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int judge(void *context, uint32_t sender, uint32_t receiver)
+{
+    PyObject *said = PyObject_CallFunction(context, "II", sender, receiver);
+    int fine = said == NULL ? -1 : PyObject_IsTrue(said);
+    Py_XDECREF(said);
+    return fine;
+}
+
+static PyObject *outcomes_of(tw_kernel *self, uint32_t count, PyObject *failed)
+{
+    PyObject *outcomes = PyList_New(count);
+    for (uint32_t place = 0; outcomes != NULL && place < count; place++) {
+        PyObject *made = tw_outcome_of(self, tw_wave_turn(self->workers, place), failed);
+        if (made == NULL) {
+            Py_CLEAR(outcomes);
+            break;
+        }
+        PyList_SET_ITEM(outcomes, place, made);
+    }
+    return outcomes;
+}
+
+/* (entry, fuel, letters read, letters sent) */
+static PyObject *record_of(tw_kernel *self, uint32_t count, uint64_t tick)
+{
+    tw_turn *turns = tw_wave_turn(self->workers, 0);
+    PyObject *entry = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)tw_entry_size(turns, count, tick));
+    PyObject *fuel = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)tw_fuel_size(turns, count));
+    if (entry == NULL || fuel == NULL) {
+        tw_routes_empty(tw_workers_routes(self->workers));
+        Py_XDECREF(entry);
+        Py_XDECREF(fuel);
+        return NULL;
+    }
+    tw_entry_write(turns, count, tick, (uint8_t *)PyBytes_AS_STRING(entry));
+    tw_fuel_write(turns, count, (uint8_t *)PyBytes_AS_STRING(fuel));
+    unsigned long long read = 0;
+    for (uint32_t place = 0; place < count; place++) {
+        read += turns[place].letters;
+    }
+    unsigned long long sent = tw_wave_deliver(self->workers);
+    return Py_BuildValue("NNKK", entry, fuel, read, sent);
+}
+
+PyObject *tw_kernel_run_plain(tw_kernel *self, PyObject *args)
+{
+    PyObject *turns, *seeds, *judging, *failed;
+    unsigned long long tick, now_ns;
+    if (!PyArg_ParseTuple(args, "OKKOOO", &turns, &tick, &now_ns, &seeds, &judging, &failed) ||
+        !tw_is_free(self)) {
+        return NULL;
+    }
+    if (turns == Py_None ? !PyBytes_Check(seeds) : !PyTuple_Check(turns)) {
+        PyErr_SetString(PyExc_TypeError, "the turns of a plan, or the seeds of those held, are wanted");
+        return NULL;
+    }
+    uint32_t count = 0;
+    int begun = turns == Py_None ? begin_held(self, seeds, tick, now_ns, &count)
+                                 : begin_planned(self, turns, tick, now_ns, &count);
+    if (begun <= 0) {
+        return begun < 0 ? NULL : Py_NewRef(Py_None);
+    }
+    self->running = true;
+    bool fine = true;
+    if (turns == Py_None) {
+        tw_publish_all(self, count);
+    } else {
+        fine = tw_gather_all(self, turns, NULL, count);
+    }
+    fine = fine && await_all(self, count);
+    tw_end_wave(self, fine, turns);
+    self->running = false;
+    if (!fine) {
+        return NULL;
+    }
+    int plain = tw_wave_settle(self->workers, judge, judging);
+    if (plain < 0) {
+        return NULL;
+    }
+    return plain ? record_of(self, count, tick) : outcomes_of(self, count, failed);
+}
