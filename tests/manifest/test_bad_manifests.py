@@ -111,7 +111,10 @@ BAD = {
     "until nothing known": (RUN + 'until = "idl"\n' + A, ":3: run.until: is 'idl'; did you mean 'idle'?; it can be"),
     "until an unknown number": (RUN + 'until = "ticks"\n' + A, ":3: run.until: is \"ticks\", but the number is missing"),
     "bad input choice": (RUN + 'on_bad_input = "skip"\n' + A, ":3: run.on_bad_input: is 'skip'; it can be"),
-    "fast floats": (GOOD + '[engine]\nfloats = "fast"\n', ":7: engine.floats: is 'fast'; it can be: 'portable'"),
+    "other floats": (
+        GOOD + '[engine]\nfloats = "fats"\n',
+        ":7: engine.floats: is 'fats'; did you mean 'fast'?; it can be: 'portable', 'fast'",
+    ),
     "unknown durability": (RUN + 'durability = "ticks"\n' + A, ":3: run.durability: is 'ticks'; did you mean 'tick'?; it can"),
     # [snapshots].
     "unknown snapshot key": (GOOD + "[snapshots]\nevry = 1\n", ":7: snapshots.evry: unknown key; did you mean 'every'?"),

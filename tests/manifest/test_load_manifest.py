@@ -204,7 +204,7 @@ def test_limits_from_elsewhere_are_held_to_the_same_bounds() -> None:
     assert limits_fault(Limits()) is None
     assert limits_fault(RunLimits()) is None
     assert "memory_bytes is 1," in (limits_fault(Limits(memory_bytes=1)) or "")
-    assert "agents is 1000000," in (limits_fault(RunLimits(agents=10**6)) or "")
+    assert "agents is 10000000," in (limits_fault(RunLimits(agents=10**7)) or "")
 
 
 def test_a_file_that_grows_is_not_read_past_its_cap(project: Path) -> None:

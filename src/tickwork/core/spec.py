@@ -5,6 +5,11 @@ import msgspec
 from tickwork.core.grants import Grants
 from tickwork.core.limits import Limits, RunLimits
 
+# How floats are computed: with the same bits everywhere, or as this processor and this engine happen to.
+FLOATS_PORTABLE = "portable"
+FLOATS_FAST = "fast"
+FLOATS = (FLOATS_PORTABLE, FLOATS_FAST)
+
 
 class AgentSpec(msgspec.Struct, frozen=True):
     """One agent as declared.
@@ -38,6 +43,7 @@ class RunSpec(msgspec.Struct, frozen=True):
 
     `kinds` are templates for `spawn`: their `id` is the kind's name, and their `config` is used when the
     spawning effect brings none. `start_ns` and `tick_ns` place tick 0 and the others on the virtual clock.
+    `floats` is one of `FLOATS`.
     """
 
     name: str

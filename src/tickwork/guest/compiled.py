@@ -25,7 +25,8 @@ def load_or_compile(engine: Engine, codes: Sequence[bytes]) -> tuple[wasmtime.Mo
     """Return the core modules `codes`, compiled for `engine`, in their order."""
     # Of the code as it is compiled, not of the agent's file: another version may flatten that otherwise.
     hashes = " ".join(content_hash(code) for code in codes)
-    key = content_hash(f"{engine.version} {engine.config_hash} {hashes}".encode())
+    data = "images" if engine.images else "copies"
+    key = content_hash(f"{engine.version} {engine.config_hash} {data} {hashes}".encode())
     folder = cache_dir() / "compiled" / key
     modules = _load(engine, folder, len(codes))
     if modules is not None:

@@ -24,6 +24,7 @@ from tickwork.core.names import ABI_VERSION
 from tickwork.core.outcomes import Outcome, OutcomeKind
 from tickwork.guest import abi, capi
 from tickwork.guest.capi import func_call, get_fuel, set_fuel
+from tickwork.guest.engine import WHOLE_AGENTS_MAX
 from tickwork.guest.hosting import HostFrame, InnerTrap, define_hosts
 from tickwork.guest.image import (
     Base,
@@ -37,6 +38,7 @@ from tickwork.guest.image import (
 from tickwork.guest.memory import Memory
 from tickwork.guest.plan import ExportSource, Lifted
 from tickwork.guest.program import Program
+from tickwork.guest.room import ROOM
 from tickwork.guest.traps import outcome_of
 from tickwork.guest.virtual import GuestFault, VirtualState
 from tickwork.guest.wasi.behaviour import STDOUT
@@ -64,7 +66,17 @@ class Instance:
     """An agent in the sandbox. Not thread-safe; after a failed turn only `close` may be called."""
 
     def __init__(self, program: Program, limits: Limits) -> None:
-        """Make a store within `limits`; nothing of the guest runs before `setup`."""
+        """Make a store within `limits`; nothing of the guest runs before `setup`.
+
+        `HostError` if the process has no room for it, or the engine reserves less than `memory_bytes`.
+        """
+        reserved = program.engine.reserved_bytes
+        if limits.memory_bytes > reserved and limits is not _NO_LIMITS:
+            raise HostError(
+                f"limits.memory_bytes is {limits.memory_bytes}, more than the {reserved} bytes that the run "
+                "reserves for each memory"
+            )
+        ROOM.take(program.mappings)
         self._program = program
         self._limits = limits
         self.state = VirtualState()
@@ -91,6 +103,7 @@ class Instance:
         if self._frame is not None:
             self._frame.close()
         self._store.close()
+        ROOM.give_back(self._program.mappings)
 
     def abandon(self) -> None:
         """Never free what the engine holds for this agent: another thread is in it and may not come out."""
@@ -364,5 +377,11 @@ def _instance_fault(message: str) -> Exception:
         return GuestFault(
             OutcomeKind.UNSUPPORTED_IMPORT,
             "one of the component's modules imports a memory or table too small",
+        )
+    if message.startswith("mmap failed"):
+        return HostError(
+            f"this process has no address space left for another agent's memory ({message.splitlines()[0]}); "
+            "raise `ulimit -v` if it is set, or, from about 32,000 memories on, set limits.agents above "
+            f"{WHOLE_AGENTS_MAX}, which reserves less for each"
         )
     return HostError(f"the engine cannot make another instance: {message}")

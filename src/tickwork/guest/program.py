@@ -6,7 +6,9 @@ import wasmtime
 
 from tickwork.core.digest import content_hash
 from tickwork.core.errors import ModuleError
+from tickwork.core.limits import KIB
 from tickwork.guest import capi
+from tickwork.guest.binary import CORE_HEADER, sections
 from tickwork.guest.compiled import load_or_compile
 from tickwork.guest.component import flatten
 from tickwork.guest.engine import Engine
@@ -18,6 +20,12 @@ from tickwork.guest.wasi import resolve
 # `limits.table_elements` hold for each one, so their number must be small.
 MEMORIES_MAX = 4
 TABLES_MAX = 16
+# An image of a module's data takes two mappings more for each memory, of which a process has few, and more
+# time for each instance; a copy takes as many bytes.
+COPIED_DATA_BYTES_MAX = 16 * KIB
+_DATA_SECTION = 11
+# A memory's accessible part and what is reserved behind it; with an image also that, and what follows it.
+_MAPPINGS_COPIED, _MAPPINGS_IMAGED = 2, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +36,16 @@ class Fetch:
     offset: int
 
 
+def _data_bytes(code: bytes) -> int:
+    found = sections(code, len(CORE_HEADER), len(code))
+    return sum(section.end - section.start for section in found if section.id == _DATA_SECTION)
+
+
 class Program:
     """One agent module, shared by all of its agents.
+
+    `mappings` is how many of the process's an instance takes at most; `engine` is the one given or, for a
+    module of little data, its `without_images`.
 
     Instances are made from a table of *slots*, one extern each: host functions first, then every export
     that a later instance imports or that a turn uses. `fetches[i]` fills slots from instance i, and
@@ -38,7 +54,6 @@ class Program:
 
     def __init__(self, engine: Engine, data: bytes) -> None:
         """Flatten and compile `data`; raise `ModuleError` if it is not an agent that can run here."""
-        self.engine = engine
         self.hash = content_hash(data)
         self.plan: LinkPlan = flatten(data)
         for what, found, most in (
@@ -55,9 +70,14 @@ class Program:
                 f"the module has a mutable global of type {wide[0]}, which no snapshot could hold; keep such "
                 "values in memory"
             )
+        data_size = sum(_data_bytes(module.code) for module in self.plan.modules)
+        # By the module alone, so that it is compiled once however many agents there are.
+        self.engine = engine if data_size > COPIED_DATA_BYTES_MAX else engine.without_images
+        mappings = _MAPPINGS_IMAGED if self.engine.images else _MAPPINGS_COPIED
+        self.mappings = mappings * len(self.plan.memories)
         self.callbacks = tuple(host_callback(host, resolve(host)) for host in self.plan.hosts)
         self.modules: tuple[wasmtime.Module, ...] = load_or_compile(
-            engine, [module.code for module in self.plan.modules]
+            self.engine, [module.code for module in self.plan.modules]
         )
         self.module_pointers = tuple(capi.address_of(module) for module in self.modules)
         self._host_types = tuple(capi.func_type(host.params, host.results) for host in self.plan.hosts)

@@ -15,8 +15,8 @@ LIMIT_BOUNDS: dict[str, tuple[int, int]] = {
     "mailbox_messages": (1, 1_000_000),
     "mailbox_bytes": (1, 1024 * MIB),
     "timers": (0, 1_000_000),
-    # A process runs out of address space or mappings at about 32,000 WASM instances.
-    "agents": (1, 32_000),
+    # About 25 GB of the smallest agents; what a machine holds is a matter of its own settings.
+    "agents": (1, 1_000_000),
     # The most that the run file stores for a module.
     "module_bytes": (1, 256 * MIB),
     "input_line_bytes": (1, 64 * MIB),

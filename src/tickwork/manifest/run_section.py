@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 
 from tickwork.core.names import name_fault
+from tickwork.core.spec import FLOATS, FLOATS_PORTABLE
 from tickwork.manifest.faults import quoted
 from tickwork.manifest.fields import Section, type_words
 from tickwork.manifest.schema import Snapshots
@@ -27,8 +28,6 @@ DEFAULT_SHARE = Snapshots().share
 SHARE_MIN, SHARE_MAX = 0.001, 1.0
 KEEP = ("all", "thin")
 KEEP_MAX = 1_000_000
-# `fast` floats would only hold on one instruction set and one engine version; nothing runs them yet.
-FLOATS = ("portable",)
 
 _UNIT_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
 _DURATION = re.compile(r"([0-9]{1,18})(ns|us|ms|s)")
@@ -83,7 +82,7 @@ def parse_run(top: Section) -> RunFields:
 def parse_engine(top: Section) -> str:
     """Return how floats are computed; raise Fault."""
     section = Section(top.table("engine"), ("engine",), ENGINE_KEYS)
-    return section.choice("floats", "portable", FLOATS)
+    return section.choice("floats", FLOATS_PORTABLE, FLOATS)
 
 
 def parse_snapshots(top: Section) -> Snapshots:

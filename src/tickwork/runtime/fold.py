@@ -12,7 +12,7 @@ from tickwork.core.entry import Entry, encode
 from tickwork.core.errors import RunFileError
 from tickwork.core.limits import Limits, RunLimits
 from tickwork.core.outcomes import Outcome
-from tickwork.core.spec import RunSpec
+from tickwork.core.spec import FLOATS, RunSpec
 from tickwork.core.step import Plan, Settled, plan, settle
 from tickwork.core.world import Status, World, genesis_world
 from tickwork.journal.reader import RunReader, StoredEntry
@@ -50,6 +50,8 @@ def check_spec(reader: RunReader) -> None:
     for source in spec.inputs:
         if not source.to or not known.issuperset(source.to):
             raise RunFileError(f"{reader.path}: the readers of input {source.name!r} do not exist")
+    if spec.floats not in FLOATS:
+        raise RunFileError(f"{reader.path}: nothing computes floats {spec.floats!r}")
     stated: list[Limits | RunLimits] = [spec.limits]
     stated += [agent.limits for agent in (*spec.agents, *spec.kinds)]
     for limits in stated:

@@ -23,7 +23,7 @@ from tickwork.manifest.edits import load_edits
 from tickwork.runtime.assemble import build_edits
 from tickwork.runtime.fold import running
 from tickwork.runtime.launch import launch_of, project_of
-from tickwork.runtime.programs import agents_by_module
+from tickwork.runtime.programs import agents_by_module, engine_for
 from tickwork.runtime.record import header_for
 from tickwork.runtime.rerun import Rerun
 
@@ -121,7 +121,7 @@ class Forking:
             edits=encode_edits(self._edits),
         )
         project = project_of(after.run, reader.header.launch).without_outputs()
-        header = header_for(after.run, rerun.engine, launch=launch_of(project), parent=parent)
+        header = header_for(after.run, engine_for(after.run), launch=launch_of(project), parent=parent)
         # A parent that is a fork itself may not have come to the end of what it was to be given.
         scheduled = reader.scheduled_arrivals(end)
         start = ForkStart(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from tickwork.core.errors import ModuleError
 from tickwork.core.spec import RunSpec
-from tickwork.guest.engine import Engine
+from tickwork.guest.engine import Engine, reservation
 from tickwork.guest.program import Program
 from tickwork.runtime.project import Project
 
@@ -17,9 +17,15 @@ def agents_by_module(spec: RunSpec) -> dict[str, str]:
     return users
 
 
+def engine_for(spec: RunSpec) -> Engine:
+    """Return the engine that a run asks for: by how it computes floats, and how many agents it may have."""
+    caps = [agent.limits.memory_bytes for agent in (*spec.agents, *spec.kinds)]
+    return Engine(floats=spec.floats, reserved_bytes=reservation(spec.limits.agents, max(caps, default=0)))
+
+
 def compile_project(project: Project) -> dict[str, Program]:
     """Return a program for each of the project's modules, for `Run`; raise `ModuleError`."""
-    return open_programs(Engine(), project.spec, project.modules)
+    return open_programs(engine_for(project.spec), project.spec, project.modules)
 
 
 def open_programs(engine: Engine, spec: RunSpec, modules: Mapping[str, bytes]) -> dict[str, Program]:

@@ -32,7 +32,7 @@ from tickwork.runtime.launch import launch_of
 from tickwork.runtime.loop import Loop, Ticked
 from tickwork.runtime.outputs import Outputs
 from tickwork.runtime.places import check_places
-from tickwork.runtime.programs import open_programs
+from tickwork.runtime.programs import engine_for, open_programs
 from tickwork.runtime.project import Project
 from tickwork.runtime.reconcile import recorded_outputs
 from tickwork.runtime.rerun import Rerun
@@ -90,7 +90,7 @@ class Run:
         that run agents, which no result depends on: 0 runs them on the caller's.
         """
         check_places(project, path)
-        engine = Engine() if programs is None else next(iter(programs.values())).engine
+        engine = engine_for(project.spec) if programs is None else next(iter(programs.values())).engine
         if programs is None:
             programs = open_programs(engine, project.spec, project.modules)
         header = header_for(project.spec, engine, launch=launch_of(project))

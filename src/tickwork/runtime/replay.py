@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tickwork.core.spec import FLOATS_FAST
 from tickwork.guest.engine import Engine
 from tickwork.journal.header import Header
 from tickwork.journal.reader import RunReader
@@ -41,6 +42,12 @@ def _warnings(header: Header, engine: Engine) -> list[str]:
         )
     if header.isa != platform.machine():
         warnings.append(f"recorded on {header.isa}, replayed on {platform.machine()}")
+    if engine.floats == FLOATS_FAST and (header.engine, header.isa) != (engine.version, platform.machine()):
+        warnings.append(
+            'the run has floats = "fast", whose results are only promised on the same processor architecture '
+            f"and engine version: where they differ, nothing need be wrong; {header.engine} on {header.isa} "
+            "can tell"
+        )
     return warnings
 
 

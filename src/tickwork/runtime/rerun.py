@@ -11,7 +11,6 @@ from tickwork.core.errors import ModuleError, RunFileError
 from tickwork.core.image import AgentImage
 from tickwork.core.step import Plan, plan
 from tickwork.core.world import World
-from tickwork.guest.engine import Engine
 from tickwork.guest.program import Program
 from tickwork.journal.reader import RunReader, StoredEntry
 from tickwork.journal.verify import chain_fault
@@ -20,7 +19,7 @@ from tickwork.runtime.comparison import Comparison, Divergence, first_due
 from tickwork.runtime.fold import beginnings, check_spec, first_world
 from tickwork.runtime.kept_states import KeptStates
 from tickwork.runtime.loop import Loop
-from tickwork.runtime.programs import agents_by_module
+from tickwork.runtime.programs import agents_by_module, engine_for
 
 
 class Rerun:
@@ -41,7 +40,7 @@ class Rerun:
     ) -> None:
         check_spec(reader)
         self.reader = reader
-        self.engine = Engine()
+        self.engine = engine_for(reader.spec)
         header = reader.header
         self.same_engine = (header.engine, header.engine_config) == (
             self.engine.version,

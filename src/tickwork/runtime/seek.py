@@ -32,6 +32,7 @@ from tickwork.runtime.alone import run_alone
 from tickwork.runtime.fold import begin, check_spec, fold
 from tickwork.runtime.fork import fork, read_edits
 from tickwork.runtime.places import AnyPath
+from tickwork.runtime.programs import engine_for
 
 # The question that the Python guest's shell answers; only the runtime's own name may send it.
 STATE_TOPIC = "tickwork.state"
@@ -94,7 +95,7 @@ class Recording:
         """Return the program of a module of the run, compiled once."""
         if module not in self._programs:
             if self._engine is None:
-                self._engine = Engine()
+                self._engine = engine_for(self.spec)
             self._programs[module] = Program(self._engine, self.reader.module(module))
         return self._programs[module]
 
