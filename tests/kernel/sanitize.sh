@@ -12,10 +12,10 @@ kernel=src/tickwork/pool/kernel
 out=$PWD/build/sanitize
 rounds=50
 flags=(-std=c11 -O1 -g -Wall -Wextra -Wshadow -Wconversion -Werror -pthread)
-core=("$kernel"/{lift,lower,outbox,turn,utf8,wait,wave,workers}.c)
+core=("$kernel"/{lift,lower,outbox,record,routes,settle,turn,utf8,wait,wave,workers}.c)
 include=$("$python" -c 'import sysconfig; print(sysconfig.get_paths()["include"])')
 # Without those that measure the process: a sanitizer keeps what was freed.
-attacked=(tests/attacks tests/pool/test_kernel.py tests/laws/test_pools_agree.py)
+attacked=(tests/attacks tests/pool/test_kernel.py tests/laws/test_pools_agree.py tests/laws/test_plain_ticks.py)
 
 # The engine handles these signals itself: it is how a guest's trap is noticed.
 signals=handle_segv=0:handle_sigbus=0:handle_sigill=0:handle_sigfpe=0

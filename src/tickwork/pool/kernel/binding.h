@@ -55,7 +55,7 @@ extern PyObject *tw_stuck_error;
 bool tw_is_free(tw_kernel *self);
 /* Fills in the turns of a plan whose places are in `ours` (all of them if null), and hands them over; false with an exception. */
 bool tw_gather_all(tw_kernel *self, PyObject *turns, const uint32_t *ours, uint32_t count);
-/* Hands turns [0, count) over; runs them here if the wave is small. */
+/* Hands turns [0, count) over; takes turns here if they are left to this thread. */
 void tw_publish_all(tw_kernel *self, uint32_t count);
 /* Returns true once the turn is done, false with an exception: a signal's, or that a worker is stuck. */
 bool tw_await(tw_kernel *self, tw_turn *turn, uint32_t place);

@@ -37,13 +37,17 @@ struct tw_workers {
     tw_word event;
     /* Written between waves only. */
     _Alignas(TW_LINE) tw_plan plan;
-    tw_worker *worker;
+    tw_worker *worker; /* one for each thread, then the orchestrator's */
     uint32_t started;
     uint32_t called;
     uint32_t total;
     uint32_t chunk;
     uint32_t last_total;
+    uint32_t called_last; /* how many workers the last wave called, and when it ended */
+    uint64_t ended_ns;
     bool stuck;
+    bool takes_part; /* whether the orchestrator takes turns in this wave */
+    uint64_t fuel_max; /* that any agent has had for a turn */
     bool plain; /* whether the workers are to record plain turns */
     uint32_t outbox; /* which of their outboxes this wave fills */
     tw_moment moment;

@@ -116,6 +116,7 @@ static PyObject *kernel_admit(tw_kernel *self, PyObject *args)
     agent->realloc = (const void *)(uintptr_t)handle[4];
     agent->arena = (const void *)(uintptr_t)handle[5];
     agent->fuel = limit[0];
+    tw_workers_note_fuel(self->workers, limit[0]);
     agent->effects_max = limit[1];
     agent->bytes_max = limit[2];
     agent->base = engine->memory_data(agent->context, agent->memory);

@@ -50,9 +50,9 @@ bool tw_await(tw_kernel *self, tw_turn *turn, uint32_t place)
 void tw_publish_all(tw_kernel *self, uint32_t count)
 {
     tw_wave_publish(self->workers, count);
-    if (tw_wave_is_alone(self->workers)) {
+    if (tw_wave_takes_part(self->workers)) {
         Py_BEGIN_ALLOW_THREADS
-        tw_wave_run_alone(self->workers);
+        tw_wave_take_part(self->workers);
         Py_END_ALLOW_THREADS
     }
 }

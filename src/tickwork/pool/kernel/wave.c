@@ -7,13 +7,17 @@
 #define LONG_TURN_NS 10000
 #define UNKNOWN_TURN_NS 1000
 #define NAP_NS UINT64_C(50000000)
+/* A turn may take the orchestrator's thread, which nobody watches, if this much fuel bounds it: some seconds. */
+#define WATCHED_FUEL UINT64_C(10000000000)
+/* To call a thread that still spins costs this many times less than to wake it. */
+#define AWAKE_GAIN 4
 
-/* How many workers to wake, and how much each takes at a time: by what the last wave took. Neither can
- * show in a result. */
+/* How many threads the wave is worth, 0 for the orchestrator's alone, and how much each takes at a time: by
+ * what the last wave took. Neither can show in a result. */
 static uint32_t share(tw_workers *crew)
 {
     uint64_t busy_ns = 0;
-    for (uint32_t place = 0; place < crew->plan.workers; place++) {
+    for (uint32_t place = 0; place <= crew->plan.workers; place++) {
         busy_ns += crew->worker[place].busy_ns;
         crew->worker[place].busy_ns = 0;
     }
@@ -21,10 +25,12 @@ static uint32_t share(tw_workers *crew)
     uint64_t work_ns = turn_ns * crew->total;
     crew->last_total = crew->total;
     crew->chunk = 1;
-    if (work_ns < crew->plan.alone_ns) {
+    bool awake = tw_clock_ns() - crew->ended_ns < crew->plan.spin_ns;
+    uint64_t gain = awake && crew->called_last > 0 ? AWAKE_GAIN : 1;
+    if (work_ns * gain < crew->plan.alone_ns) {
         return 0;
     }
-    uint64_t wanted = work_ns / crew->plan.share_ns + 1;
+    uint64_t wanted = work_ns * gain / crew->plan.share_ns + 1;
     uint32_t called = wanted < crew->plan.workers ? (uint32_t)wanted : crew->plan.workers;
     uint32_t chunk = crew->total / (called * CHUNKS_PER_WORKER);
     if (chunk > 1 && turn_ns <= LONG_TURN_NS) {
@@ -51,6 +57,10 @@ bool tw_wave_begin(tw_workers *crew, uint32_t turns, uint64_t letters, uint64_t 
     crew->holds = false;
     crew->moment = (tw_moment){tick, now_ns, crew->letters};
     uint32_t called = share(crew);
+    crew->takes_part = called == 0 || (plain && crew->fuel_max <= WATCHED_FUEL);
+    if (called > 0 && crew->takes_part) {
+        called--; /* the orchestrator has nothing else to do than to be one of them */
+    }
     atomic_store_explicit(&crew->next, 0, memory_order_relaxed);
     atomic_store_explicit(&crew->left, turns, memory_order_relaxed);
     atomic_store_explicit(&crew->ready, 0, memory_order_relaxed);
@@ -79,15 +89,14 @@ void tw_wave_publish(tw_workers *crew, uint32_t count)
     atomic_store_explicit(&crew->ready, count, memory_order_release);
 }
 
-bool tw_wave_is_alone(const tw_workers *crew)
+bool tw_wave_takes_part(const tw_workers *crew)
 {
-    return crew->called == 0;
+    return crew->takes_part;
 }
 
-/* On the first worker's account: it was not called, and its thread looks at nothing but its state. */
-void tw_wave_run_alone(tw_workers *crew)
+void tw_wave_take_part(tw_workers *crew)
 {
-    tw_run_wave(&crew->worker[0]);
+    tw_run_wave(&crew->worker[crew->plan.workers]);
 }
 
 /* Looks whether a worker has been at one turn for too long; returns that turn or TW_NOBODY. */
@@ -159,6 +168,8 @@ enum tw_waited tw_wave_end(tw_workers *crew, bool abort, uint32_t *place)
             }
         }
     }
+    crew->called_last = crew->called;
+    crew->ended_ns = crew->called > 0 ? tw_clock_ns() : 0;
     return TW_DONE;
 }
 

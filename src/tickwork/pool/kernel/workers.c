@@ -115,7 +115,7 @@ static void *lines_of(size_t size)
 
 static void free_all(tw_workers *crew)
 {
-    for (uint32_t place = 0; place < crew->plan.workers; place++) {
+    for (uint32_t place = 0; place <= crew->plan.workers; place++) {
         tw_outbox_free(&crew->worker[place].outbox[0]);
         tw_outbox_free(&crew->worker[place].outbox[1]);
         free(crew->worker[place].scratch.bytes);
@@ -134,7 +134,7 @@ static void free_all(tw_workers *crew)
 tw_workers *tw_workers_start(const tw_plan *plan)
 {
     tw_workers *crew = lines_of(sizeof *crew);
-    tw_worker *worker = lines_of(plan->workers * sizeof *worker);
+    tw_worker *worker = lines_of(((size_t)plan->workers + 1) * sizeof *worker);
     if (crew == NULL || worker == NULL) {
         aligned_free(crew);
         aligned_free(worker);
@@ -143,7 +143,7 @@ tw_workers *tw_workers_start(const tw_plan *plan)
     crew->plan = *plan;
     crew->worker = worker;
     bool fine = tw_word_init(&crew->event);
-    for (uint32_t place = 0; place < plan->workers; place++) {
+    for (uint32_t place = 0; place <= plan->workers; place++) {
         fine = tw_word_init(&worker[place].state) && fine;
         atomic_init(&worker[place].at, TW_NOBODY);
         worker[place].crew = crew;
@@ -199,6 +199,11 @@ bool tw_reserve(void **array, size_t *max, size_t count, size_t size)
     *array = more;
     *max = wanted;
     return true;
+}
+
+void tw_workers_note_fuel(tw_workers *crew, uint64_t fuel)
+{
+    crew->fuel_max = fuel > crew->fuel_max ? fuel : crew->fuel_max;
 }
 
 tw_agent *tw_workers_agent(tw_workers *crew, uint32_t index)

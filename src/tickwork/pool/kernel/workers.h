@@ -28,6 +28,8 @@ bool tw_workers_stuck(const tw_workers *workers);
 
 const tw_engine *tw_workers_engine(const tw_workers *workers);
 
+/* Between waves: notes the fuel that a turn may take. */
+void tw_workers_note_fuel(tw_workers *workers, uint64_t fuel);
 /* Between waves: the entry of an agent, made if need be; null if the host has no more memory. */
 tw_agent *tw_workers_agent(tw_workers *workers, uint32_t index);
 /* The entry of an agent that the kernel holds, or null. */
@@ -52,9 +54,10 @@ static inline bool tw_turn_done(tw_turn *turn)
     return atomic_load_explicit(&turn->done, memory_order_acquire) != 0;
 }
 
-/* Whether the wave is so small that no worker was called; then it is for this to run, once published. */
-bool tw_wave_is_alone(const tw_workers *workers);
-void tw_wave_run_alone(tw_workers *workers);
+/* Whether turns are left to this thread, because the wave is small or plain: then `tw_wave_take_part` is due. */
+bool tw_wave_takes_part(const tw_workers *workers);
+/* Takes turns on this thread until none is left; all must be published. */
+void tw_wave_take_part(tw_workers *workers);
 
 enum tw_waited { TW_DONE, TW_AGAIN, TW_STUCK };
 /* Waits for a turn. TW_AGAIN now and then, so that the caller can look after signals; TW_STUCK with the
