@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from tickwork.cli.console import print_json
-from tickwork.cli.diff_json import result
 from tickwork.cli.diff_text import show
 from tickwork.cli.progress import progress
 from tickwork.runtime.diff import diff as diff_files
+from tickwork.runtime.diff_rows import result
 
 _EXIT_DIFFERENT = 1
 

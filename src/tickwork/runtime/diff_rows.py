@@ -1,4 +1,4 @@
-"""What `tickwork diff` found, as JSON: everything, nothing shortened."""
+"""What a comparison found, as JSON for programs and the viewer: everything, nothing shortened."""
 
 import msgspec
 
