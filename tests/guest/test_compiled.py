@@ -67,6 +67,14 @@ def test_what_was_compiled_once_is_loaded(cache: Path) -> None:
     assert sorted(path.name for path in only_folder(cache).iterdir()) == ["0.cwasm", "1.cwasm", "hashes"]
 
 
+def test_what_is_compiled_for_one_engine_is_not_loaded_into_another(cache: Path) -> None:
+    engines = [Engine(), Engine().without_images, Engine(floats="fast"), Engine(reserved_bytes=1 << 26)]
+    for _ in range(2):
+        for chosen in engines:
+            assert answers(load_or_compile(chosen, CODES), chosen) == [1, 2]
+        assert len(list(cache.iterdir())) == len(engines)
+
+
 def _overwrite(name: str, content: bytes) -> Callable[[Path], object]:
     return lambda folder: (folder / name).write_bytes(content)
 

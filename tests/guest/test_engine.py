@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import struct
 import subprocess
 import sys
@@ -13,10 +14,10 @@ from wasmtime import wat2wasm
 
 from guests import OK, engine, outcomes, program, wat
 from tickwork.core.effects import Log, Send
-from tickwork.core.errors import ModuleError
-from tickwork.core.limits import Limits
+from tickwork.core.errors import HostError, ModuleError
+from tickwork.core.limits import MIB, Limits
 from tickwork.core.outcomes import Outcome, OutcomeKind
-from tickwork.guest.engine import Engine
+from tickwork.guest.engine import WHOLE_AGENTS_MAX, WHOLE_BYTES, Engine, reservation
 from tickwork.guest.instance import Instance
 from tickwork.guest.program import Program
 
@@ -38,7 +39,10 @@ def sending(*stores: str, extra: str = "") -> bytes:
 
 
 def sent(code: bytes, limits: Limits = Limits()) -> list[int]:  # noqa: B008
-    (outcome,) = outcomes(code, limits=limits)[1:]
+    return _sent(outcomes(code, limits=limits)[1])
+
+
+def _sent(outcome: Outcome) -> list[int]:
     (effect,) = outcome.effects
     assert isinstance(effect, Send)
     return list(struct.unpack("<8Q", effect.body))
@@ -95,6 +99,47 @@ def test_bits_that_are_only_carried_are_the_guests_own() -> None:
     assert sent(sending(*stores))[:3] == [payload, payload | 1 << 63, payload]
 
 
+def outcome_on(chosen: Engine, code: bytes, limits: Limits = Limits()) -> Outcome:  # noqa: B008
+    """Return the outcome of the first step of an agent on another engine than the tests'."""
+    instance = Instance(Program(chosen, code), limits)
+    try:
+        assert instance.setup("a", b"", now_ns=0, start_ns=0, seed=0).kind is OutcomeKind.OK
+        return instance.step(1, 0, 0, ())
+    finally:
+        instance.close()
+
+
+def test_fast_floats_give_the_same_results_and_fuel_where_there_is_no_nan() -> None:
+    numbers = [
+        "(f64.sqrt (f64.const 2))",
+        "(f64.div (f64.const 1) (f64.const -3))",
+        "(f64.min (f64.const -0) (f64.const 0))",
+        "(f64.promote_f32 (f32.mul (f32.const 1.1) (f32.const 3.3)))",
+        "(f64.nearest (f64.const 2.5))",
+        "(f64.add (f64.const 0x1p-1074) (f64.const 0x1p-1073))",
+        "(f64.mul (f64.const 1e200) (f64.const 1e200))",
+        "(f64.convert_i64_s (i64.const -9007199254740993))",
+    ]
+    code = sending(*(f"(i64.reinterpret_f64 {number})" for number in numbers))
+    portable, fast = outcome_on(engine(), code), outcome_on(Engine(floats="fast"), code)
+    assert len(set(_sent(portable))) == 8
+    assert portable == fast
+
+
+@pytest.mark.skipif(platform.machine() not in {"x86_64", "AMD64"}, reason="other processors, other NaNs")
+def test_fast_floats_leave_a_nan_as_the_processor_makes_it() -> None:
+    code = sending(*(f"(i64.reinterpret_f64 {nan})" for nan in _NANS_64))
+    found = _sent(outcome_on(Engine(floats="fast"), code))
+    # x86 sets the sign of a NaN that it makes, and keeps the payload of one that it is given.
+    assert found[0] == 0xFFF8000000000000
+    assert found[4] == 0x7FFC000000000123
+
+
+def test_floats_that_nothing_computes_are_refused() -> None:
+    with pytest.raises(HostError, match="nothing computes floats 'quick'; there are portable and fast"):
+        Engine(floats="quick")
+
+
 def test_relaxed_simd_is_its_deterministic_form() -> None:
     # The deterministic profile: multiply-add is fused, out-of-range lanes saturate, swizzle gives 0.
     fused = (
@@ -139,6 +184,59 @@ def test_memory_grows_to_the_cap_and_not_a_page_further(cap_pages: int) -> None:
     found = sent(sending(*[grow] * 8), Limits(memory_bytes=cap_pages * 65536))
     refused = (1 << 64) - 1
     assert found == [32 + place if 33 + place <= cap_pages else refused for place in range(8)]
+
+
+@pytest.mark.parametrize("cap_pages", [32, 35, 1024])
+def test_memory_that_reserves_less_grows_to_the_cap_too(cap_pages: int) -> None:
+    steps = [1, 1, 1, 1, 980, 5, 3, 1]
+    grows = [f"(i64.extend_i32_s (memory.grow (i32.const {step})))" for step in steps]
+    # Each page that was gained is written to at its end, which traps where it is not there.
+    touch = "(i32.store (i32.sub (i32.mul (memory.size) (i32.const 65536)) (i32.const 4)) (i32.const 1))"
+    told = "".join(f"(i64.store (i32.const {256 + 8 * n}) {grow}) {touch}" for n, grow in enumerate(grows))
+    code = wat(step=f"{told} (i32.const 48)", extra=_SEND)
+    limits = Limits(memory_bytes=cap_pages * 65536)
+    close = Engine(reserved_bytes=reservation(WHOLE_AGENTS_MAX + 1, limits.memory_bytes))
+    assert close.reserved_bytes < WHOLE_BYTES
+    found = outcome_on(close, code, limits)
+    size, expected = 32, []
+    for step in steps:
+        fits = size + step <= cap_pages
+        expected.append(size if fits else (1 << 64) - 1)
+        size += step if fits else 0
+    assert _sent(found) == expected
+    assert found == outcome_on(engine(), code, limits)
+
+
+@pytest.mark.parametrize("address", ["2097152", "2097149", "67108864", "-4"])
+def test_a_memory_that_reserves_less_ends_where_it_ends(address: str) -> None:
+    """Two MiB are the guest's; behind them lies what is reserved, and behind that another agent's memory."""
+    close = Engine(reserved_bytes=64 * MIB)
+    for access in (
+        f"(drop (i32.load (i32.const {address})))",
+        f"(i32.store (i32.const {address}) (i32.const 1))",
+    ):
+        outcome = outcome_on(close, wat(step=f"{access} {OK}"))
+        assert outcome == outcome_on(engine(), wat(step=f"{access} {OK}"))
+        assert outcome.kind is OutcomeKind.MEMORY_OUT_OF_BOUNDS
+
+
+def test_a_cap_beyond_what_is_reserved_is_refused() -> None:
+    with pytest.raises(HostError, match=r"limits\.memory_bytes is 67108865, more than the 67108864 bytes"):
+        Instance(Program(Engine(reserved_bytes=64 * MIB), wat()), Limits(memory_bytes=64 * MIB + 1))
+
+
+def test_what_is_reserved_follows_from_what_is_declared() -> None:
+    assert reservation(WHOLE_AGENTS_MAX, 65536) == WHOLE_BYTES
+    more = WHOLE_AGENTS_MAX + 1
+    caps = [0, 1, 64 * MIB, 64 * MIB + 1, 1000 * MIB, WHOLE_BYTES]
+    assert [reservation(more, cap) for cap in caps] == [
+        64 * MIB,
+        64 * MIB,
+        64 * MIB,
+        128 * MIB,
+        1024 * MIB,
+        WHOLE_BYTES,
+    ]
 
 
 def test_a_cap_within_a_page_is_the_whole_pages_below_it() -> None:
@@ -274,6 +372,10 @@ def test_clock_randomness_and_environment_are_virtual(monkeypatch: pytest.Monkey
 def test_the_configuration_is_named_by_one_hash() -> None:
     assert Engine().config_hash == engine().config_hash
     assert Engine().version == engine().version
+    # Whether data is mapped or copied shows nowhere; the rest may.
+    assert engine().without_images.config_hash == engine().config_hash
+    others = [Engine(floats="fast"), Engine(reserved_bytes=64 * MIB), Engine(reserved_bytes=128 * MIB)]
+    assert len({engine().config_hash, *(other.config_hash for other in others)}) == 4
 
 
 def test_a_module_that_the_engine_refuses_is_refused_with_its_reason() -> None:

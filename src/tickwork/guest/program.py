@@ -25,7 +25,7 @@ TABLES_MAX = 16
 COPIED_DATA_BYTES_MAX = 16 * KIB
 _DATA_SECTION = 11
 # A memory's accessible part and what is reserved behind it; with an image also that, and what follows it.
-_MAPPINGS_COPIED, _MAPPINGS_IMAGED = 2, 4
+MAPPINGS_COPIED, MAPPINGS_IMAGED = 2, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Program:
         data_size = sum(_data_bytes(module.code) for module in self.plan.modules)
         # By the module alone, so that it is compiled once however many agents there are.
         self.engine = engine if data_size > COPIED_DATA_BYTES_MAX else engine.without_images
-        mappings = _MAPPINGS_IMAGED if self.engine.images else _MAPPINGS_COPIED
+        mappings = MAPPINGS_IMAGED if self.engine.images else MAPPINGS_COPIED
         self.mappings = mappings * len(self.plan.memories)
         self.callbacks = tuple(host_callback(host, resolve(host)) for host in self.plan.hosts)
         self.modules: tuple[wasmtime.Module, ...] = load_or_compile(

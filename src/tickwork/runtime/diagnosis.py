@@ -1,5 +1,6 @@
 """What this machine can do for tickwork, each finding with its fix."""
 
+import importlib
 import platform
 import shutil
 import subprocess
@@ -11,16 +12,17 @@ from typing import Literal, NamedTuple
 from tickwork.core.errors import TickworkError
 from tickwork.core.limits import MIB
 from tickwork.guest.cache import cache_dir
-from tickwork.guest.engine import Engine
+from tickwork.guest.engine import WHOLE_BYTES, Engine
+from tickwork.guest.program import MAPPINGS_COPIED
 from tickwork.guest.python_guest import located, python_guest
 from tickwork.guest.python_pin import GUEST
+from tickwork.guest.room import SPARE_MAPPINGS, mapping_limit
 from tickwork.pool.native import cpus, kernel_fault
 
 Level = Literal["ok", "missing", "failed"]
 
 _DISK_MIB_MIN = 500
-# Each agent's memory takes about four mappings.
-_MAPPINGS_PER_AGENT = 4
+_AGENTS_MIN = 10
 _PROBE_TIMEOUT_S = 30
 _EMPTY_MODULE = b"\0asm\1\0\0\0"
 
@@ -106,12 +108,32 @@ def _node() -> _Result:
     return "ok", f"{_output([node, '--version'])} in {node}"
 
 
-def _mappings() -> _Result:
-    path = Path("/proc/sys/vm/max_map_count")
-    if not path.exists():
+def _agents() -> _Result:
+    """Say how many of the smallest agents fit into a process."""
+    rooms = []
+    mappings = mapping_limit()
+    if mappings is not None:
+        rooms.append(((mappings - SPARE_MAPPINGS) // MAPPINGS_COPIED, "vm.max_map_count"))
+    space = _address_space()
+    if space is not None:
+        rooms.append((space // WHOLE_BYTES, "ulimit -v"))
+    if not rooms:
         return "ok", "no limit that tickwork knows of"
-    agents = int(path.read_text()) // _MAPPINGS_PER_AGENT
-    return "ok", f"room for about {agents} agents in one process (vm.max_map_count)"
+    agents, limit = min(rooms)
+    text = f"room for about {max(agents, 0)} agents in one process ({limit})"
+    if agents < _AGENTS_MIN:
+        return "failed", f"{text}; raise it"
+    return "ok", text
+
+
+def _address_space() -> int | None:
+    """Return how many bytes of address space a process may use, or None for all that there are."""
+    try:
+        resource = importlib.import_module("resource")
+    except ImportError:  # Windows has none
+        return None
+    limit: int = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
 
 
 def _output(command: list[str]) -> str:
@@ -132,5 +154,5 @@ _CHECKS: tuple[tuple[str, Callable[[], _Result]], ...] = (
     ("c compiler", _c_compiler),
     ("rust compiler", _rust),
     ("node", _node),
-    ("agents", _mappings),
+    ("agents", _agents),
 )
