@@ -292,7 +292,7 @@ static void know(tw_workers *crew)
     for (uint32_t place = 0; place < AGENTS; place++) {
         ids[place][0] = (uint8_t)('0' + place / 10);
         ids[place][1] = (uint8_t)('0' + place % 10);
-        receivers[place] = (tw_receiver){ids[place], 2, 1, place % 3 == 0, 64, 20000};
+        receivers[place] = (tw_receiver){ids[place], 2, TW_AGENTS, 1, place % 3 == 0, 64, 20000, NULL, 0};
     }
     if (!tw_routes_set(tw_workers_routes(crew), receivers, AGENTS)) {
         abort();

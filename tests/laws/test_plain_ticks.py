@@ -11,7 +11,7 @@ from pool_worlds import modules, programs
 from guests import Answers, image_guest
 from tickwork.core.checkpoint import encode_world
 from tickwork.core.digest import content_hash, genesis
-from tickwork.core.effects import Effect, Log, Metric, Publish, Send, Timer
+from tickwork.core.effects import Effect, Log, Metric, Output, Publish, Send, Timer
 from tickwork.core.entry import encode
 from tickwork.core.grants import Capability, Grant
 from tickwork.core.limits import Limits
@@ -41,9 +41,22 @@ _sends = st.builds(
     st.sampled_from(SIZES).map(lambda size: b"x" * size),
     st.none() | st.sampled_from(NUMBERS),
 )
-_plain = _sends | st.builds(Log, st.integers(0, 3), _topics) | st.builds(Metric, _topics, st.floats())
+_bodies = st.sampled_from(SIZES[:-2]).map(lambda size: b"y" * size)
+_plain = (
+    _sends
+    | st.builds(Log, st.integers(0, 3), _topics)
+    | st.builds(Metric, _topics, st.floats())
+    | st.builds(Output, st.sampled_from(["report", "other"]), _bodies)
+    | st.builds(Publish, st.sampled_from(["news", "weather"]), _bodies)
+)
 _spoiling = st.sampled_from(
-    [Send("nobody", "t", b""), Publish("news", b"all"), Timer("later", b"", 2, 1), Send("stopped", "t", b"")]
+    [
+        Send("nobody", "t", b""),
+        Send("stopped", "t", b""),
+        Output("nowhere", b""),
+        Publish("to nobody", b""),
+        Timer("later", b"", 2, 1),
+    ]
 )
 _lists = st.lists(_plain, max_size=6)
 
@@ -64,8 +77,14 @@ def quiet_runs(draw: st.DrawFn) -> RunSpec:
             kind="told",
             module=content_hash(image_guest()),
             config=answers.config(),
-            grants=(Grant(Capability.SEND, "a"), grants, Grant(Capability.TIMER)),
-            subscribe=("news",),
+            grants=(
+                Grant(Capability.SEND, "a"),
+                grants,
+                Grant(Capability.TIMER),
+                Grant(Capability.OUTPUT, "*"),
+                Grant(Capability.PUBLISH, draw(st.sampled_from(["*", "*", "*", "news"]))),
+            ),
+            subscribe=draw(st.sampled_from([(), ("news",), ("weather", "news")])),
             limits=Limits(mailbox_messages=room, mailbox_bytes=draw(st.sampled_from([1 << 24, 70_000]))),
             every_tick=draw(weighted((4, st.just(True)), (1, st.just(False)))),
         )
@@ -74,7 +93,7 @@ def quiet_runs(draw: st.DrawFn) -> RunSpec:
     agents = tuple(agent(name) for name in NAMES[: draw(st.integers(1, len(NAMES)))])
     return RunSpec(
         name="quiet", seed=draw(st.integers(0, 2**64 - 1)), start_ns=5, tick_ns=7, floats="portable",
-        agents=(*agents, failing) if draw(st.booleans()) else agents,
+        agents=(*agents, failing) if draw(st.booleans()) else agents, outputs=("report", "other"),
     )  # fmt: skip
 
 
@@ -99,7 +118,7 @@ def assert_same(one: Ticked, other: Ticked) -> None:
     assert (one.entry, one.fuel, one.digests) == (other.entry, other.fuel, other.digests)
     assert (list(one.agents), one.messages) == (list(other.agents), other.messages)
     assert one.settled.fuel == other.settled.fuel
-    assert one.settled.performed == other.settled.performed == ()
+    assert one.settled.performed == other.settled.performed
     assert encode_world(one.world) == encode_world(other.world)
     assert one.world.idle == other.world.idle
 

@@ -1,18 +1,20 @@
 """Ticks in which agents only talk to each other.
 
 Most ticks of most runs are such: nothing arrives, nothing is due, nobody starts, and what the agents do is
-deliver messages. `settling` judges them like any other; a pool that has seen to it that they are *plain* (see
-`pool/kernel/plain.h`) may hand over the record instead, from which everything else follows.
+send, publish and put out. `settling` judges them like any other; a pool that has seen to it that they are
+*plain* (see `pool/kernel/plain.h`) may hand over the record instead, from which everything else follows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 import msgspec
 
-from tickwork.core.effects import Send
+from tickwork.core.effects import Publish, Send
 from tickwork.core.entry import Entry, decode_entry, decode_fuel
 from tickwork.core.grants import Capability, find
 from tickwork.core.messages import Arrivals, Message, MessageClass
+from tickwork.core.settling import Performed
 from tickwork.core.step import Settled
 from tickwork.core.world import AgentState, Directory, World
 
@@ -22,11 +24,21 @@ def is_quiet(world: World, arrivals: Arrivals) -> bool:
     return not arrivals.inputs and not world.directory.starting and world.tick not in world.timers.pending
 
 
-def sends_freely(world: World, sender: int, receiver: int) -> bool:
-    """Return whether nothing but room for it can keep a message from its receiver: no grant's limit."""
-    agents = world.agents
-    grants = agents[sender].spec.grants
-    found = find(grants, Capability.SEND, agents[receiver].spec.id)
+def acts_freely(world: World, agent: int, aim: int) -> bool:
+    """Return whether a grant without a limit covers what an agent does.
+
+    `aim` numbers what it does it to: first the agents, to which it sends, then the run's outputs, then the
+    topics that have subscribers, on which it publishes.
+    """
+    agents, outputs = world.agents, world.run.outputs
+    grants = agents[agent].spec.grants
+    if aim < len(agents):
+        found = find(grants, Capability.SEND, agents[aim].spec.id)
+    elif aim < len(agents) + len(outputs):
+        found = find(grants, Capability.OUTPUT, outputs[aim - len(agents)])
+    else:
+        topic = next(islice(world.directory.subscribers, aim - len(agents) - len(outputs), None))
+        found = find(grants, Capability.PUBLISH, topic)
     return found is not None and grants[found].per_tick is None and grants[found].per_run is None
 
 
@@ -34,7 +46,7 @@ class Plain(msgspec.Struct, frozen=True):
     """A plain tick's record: the canonical bytes of its entry and fuel.
 
     `agents` are those that took a turn, in order; `messages` is how many messages they found, and `sent` how
-    many now wait.
+    many now wait. `performed` is what the shell must carry out.
     """
 
     entry: bytes
@@ -42,6 +54,7 @@ class Plain(msgspec.Struct, frozen=True):
     agents: Sequence[int]
     messages: int
     sent: int
+    performed: tuple[Performed, ...] = ()
 
 
 class SentMail(Mapping[int, Sequence[Message]]):
@@ -81,22 +94,20 @@ class SentMail(Mapping[int, Sequence[Message]]):
 
 def _sent(agents: Sequence[AgentState], directory: Directory, entry: Entry) -> dict[int, list[Message]]:
     boxes: dict[int, list[Message]] = {}
-    index = directory.index
     for turn in entry.turns:
         sender = agents[turn.agent].spec.id
         for place, effect in enumerate(turn.effects):
+            receivers: Sequence[int]
             if isinstance(effect, Send):
-                message = Message(
-                    MessageClass.MESSAGE,
-                    entry.tick,
-                    turn.agent,
-                    place,
-                    sender,
-                    effect.topic,
-                    effect.body,
-                    effect.reply_to,
-                )
-                boxes.setdefault(index[effect.to], []).append(message)
+                receivers, reply_to = (directory.index[effect.to],), effect.reply_to
+            elif isinstance(effect, Publish):
+                receivers, reply_to = directory.subscribers[effect.topic], None
+            else:
+                continue
+            origin = (MessageClass.MESSAGE, entry.tick, turn.agent, place)
+            message = Message(*origin, sender, effect.topic, effect.body, reply_to)
+            for receiver in receivers:
+                boxes.setdefault(receiver, []).append(message)
     return boxes
 
 
@@ -116,4 +127,4 @@ def after_plain(world: World, record: Plain) -> World:
 def settled_plain(after: World, record: Plain) -> Settled:
     """Return what `settle` would have, with the world after the tick."""
     entry = decode_entry(record.entry)
-    return Settled(after, entry, decode_fuel(record.fuel).used, (), (), ())
+    return Settled(after, entry, decode_fuel(record.fuel).used, record.performed, (), ())

@@ -6,13 +6,16 @@ thread as in the inline pool, while the workers are at theirs.
 
 import contextlib
 import functools
+import itertools
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from tickwork.core.entropy import seed_bytes
 from tickwork.core.errors import HostError
 from tickwork.core.messages import NO_ARRIVALS
 from tickwork.core.outcomes import Outcome
-from tickwork.core.quiet import Plain, SentMail, sends_freely
+from tickwork.core.quiet import Plain, SentMail, acts_freely
+from tickwork.core.settling import Performed
 from tickwork.core.spec import AgentSpec
 from tickwork.core.step import Plan, Turn, plan
 from tickwork.core.world import Directory, Status, World
@@ -125,14 +128,15 @@ class ThreadsPool(InlinePool):
             turns = None
             agents = memoryview(held).cast("I")
             seeds = seed_bytes(world.run.seed, world.tick, agents, len(world.agents))
-        judge = functools.partial(sends_freely, world)
+        judge = functools.partial(acts_freely, world)
         with self._watched(world):
             found = self._kernel.run_plain(turns, world.tick, world.now_ns, seeds, judge, self._failed)
         if not isinstance(found, tuple):
             outcomes: list[Outcome] | None = found
             return outcomes
-        entry, fuel, messages, sent = found
-        self._record = Plain(entry, fuel, agents, messages, sent)
+        entry, fuel, messages, sent, outputs = found
+        performed = tuple(itertools.starmap(Performed, outputs))
+        self._record = Plain(entry, fuel, agents, messages, sent, performed)
         return self._record
 
     def _learn(self, world: World) -> None:
@@ -150,7 +154,14 @@ class ThreadsPool(InlinePool):
                     )
                     for agent in world.agents
                 ]
-            )
+            ),
+            world.run.outputs,
+            tuple(
+                [
+                    (topic, array("I", subscribers).tobytes())
+                    for topic, subscribers in world.directory.subscribers.items()
+                ]
+            ),
         )
 
     @contextlib.contextmanager

@@ -13,7 +13,6 @@ import msgspec
 from tickwork.core.digest import Digests
 from tickwork.core.errors import InputError, RunFileError, TickworkError
 from tickwork.core.messages import Arrivals, Input
-from tickwork.core.quiet import Plain
 from tickwork.core.spec import RunSpec
 from tickwork.core.step import Settled
 from tickwork.core.world import World, genesis_world
@@ -278,8 +277,7 @@ class Run:
         if self._inputs:
             self._writer.note_inputs({source: item.cursor for source, item in self._inputs.items()})
         self._writer.append(tick, ticked.digests, ticked.entry, ticked.fuel)
-        if not isinstance(ticked.result, Plain):
-            self._outputs.hold(ticked.result.performed)
+        self._outputs.hold(ticked.result.performed)
         self.tally.count(ticked)
         now_s = monotonic_s()
         self.tally.wall_s = now_s - self._started_s

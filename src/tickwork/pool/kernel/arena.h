@@ -94,8 +94,8 @@ typedef struct tw_effect {
     uint32_t size[3];   /* sizes of the pieces, in the order of the fields */
     uint32_t pieces;    /* how many pieces there are */
     uint64_t number[2]; /* the effect's numbers: after-ticks, request, bits of a float */
-    uint32_t receiver;  /* of a send in a plain turn: the agent that it names */
-    uint32_t permitted; /* 1 if that send is known to be granted without a limit */
+    uint32_t aim;       /* in a plain turn: the agent, output or topic that it names */
+    uint32_t permitted; /* 1 if that is known to be granted without a limit */
 } tw_effect;
 
 _Static_assert(offsetof(tw_effect, tag) == 0, "tag");
@@ -103,20 +103,20 @@ _Static_assert(offsetof(tw_effect, option) == 4, "option");
 _Static_assert(offsetof(tw_effect, size) == 8, "size");
 _Static_assert(offsetof(tw_effect, pieces) == 20, "pieces");
 _Static_assert(offsetof(tw_effect, number) == 24, "number");
-_Static_assert(offsetof(tw_effect, receiver) == 40, "receiver");
+_Static_assert(offsetof(tw_effect, aim) == 40, "aim");
 _Static_assert(offsetof(tw_effect, permitted) == 44, "permitted");
 _Static_assert(sizeof(tw_effect) == 48, "tw_effect");
 
-/* What the kernel knows of an agent as a receiver, and its mailbox in the making. */
+/* What the kernel knows of a receiver, with its mailbox in the making, or of an output or a topic. */
 typedef struct tw_box {
-    const uint8_t *id;   /* the agent's id */
+    const uint8_t *id;   /* its name */
     uint32_t id_size;    /* its size in bytes */
     uint32_t live;       /* 1 if messages can reach it */
     uint64_t room;       /* limit: messages that may wait */
     uint64_t room_bytes; /* limit: bytes of their bodies */
-    uint64_t count;      /* messages so far; 0 between ticks */
+    uint64_t count;      /* messages so far; 0 between ticks. Of a topic: its subscribers */
     uint64_t bytes;      /* bytes of their bodies so far; 0 between ticks */
-    uint64_t next;       /* index of the next of its letters while they are laid out */
+    uint64_t next;       /* index of its next letter, in laying out. Of a topic: its first subscriber */
 } tw_box;
 
 _Static_assert(offsetof(tw_box, id) == 0, "id");

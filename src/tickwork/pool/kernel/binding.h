@@ -46,6 +46,8 @@ bool tw_gather(tw_kernel *self, PyObject *from, tw_turn *turn, tw_letter *letter
 
 /* The outcome of a turn that went well; null with an exception. */
 PyObject *tw_outcome(tw_kernel *self, const tw_turn *turn);
+/* One effect; null with an exception. */
+PyObject *tw_effect_of(tw_kernel *self, const tw_effect *effect);
 PyObject *tw_effects_tuple(tw_kernel *self, const uint8_t *at, uint32_t count);
 
 /* Raised with the agent's index. */
@@ -65,7 +67,7 @@ PyObject *tw_outcome_of(tw_kernel *self, const tw_turn *turn, PyObject *failed);
 void tw_end_wave(tw_kernel *self, bool fine, PyObject *turns);
 
 PyObject *tw_kernel_run(tw_kernel *self, PyObject *args);
-PyObject *tw_kernel_know(tw_kernel *self, PyObject *agents);
+PyObject *tw_kernel_know(tw_kernel *self, PyObject *args);
 PyObject *tw_kernel_held(tw_kernel *self, PyObject *nothing);
 PyObject *tw_kernel_run_plain(tw_kernel *self, PyObject *args);
 

@@ -190,7 +190,7 @@ static PyMethodDef kernel_methods[] = {
     {"admit", (PyCFunction)kernel_admit, METH_VARARGS, "Take an agent over, by handles and limits."},
     {"dismiss", (PyCFunction)kernel_dismiss, METH_O, "Forget an agent."},
     {"run", (PyCFunction)tw_kernel_run, METH_VARARGS, "Run a plan's turns; return their outcomes in its order."},
-    {"know", (PyCFunction)tw_kernel_know, METH_O, "Learn of all agents, as receivers."},
+    {"know", (PyCFunction)tw_kernel_know, METH_VARARGS, "Learn of all agents, outputs and topics."},
     {"held", (PyCFunction)tw_kernel_held, METH_NOARGS, "Whose turns the last plain tick left, or None."},
     {"run_plain", (PyCFunction)tw_kernel_run_plain, METH_VARARGS,
      "Run a tick's turns, and settle them if the tick is plain."},

@@ -90,8 +90,9 @@ static uint32_t texts_of(const tw_effect *effect)
     }
 }
 
-static PyObject *effect_of(tw_kernel *self, const tw_effect *effect, const uint8_t *bytes)
+PyObject *tw_effect_of(tw_kernel *self, const tw_effect *effect)
 {
+    const uint8_t *bytes = (const uint8_t *)(effect + 1);
     PyObject *fields[1 + FIELDS_MAX + 1] = {NULL};
     PyObject **own = &fields[1]; /* the place before them is for the callee to use */
     uint32_t texts = texts_of(effect);
@@ -122,7 +123,7 @@ PyObject *tw_effects_tuple(tw_kernel *self, const uint8_t *at, uint32_t count)
     PyObject *effects = PyTuple_New(count);
     for (uint32_t place = 0; effects != NULL && place < count; place++) {
         const tw_effect *effect = (const tw_effect *)at;
-        PyObject *made = effect_of(self, effect, (const uint8_t *)(effect + 1));
+        PyObject *made = tw_effect_of(self, effect);
         if (made == NULL) {
             Py_CLEAR(effects);
             break;

@@ -19,27 +19,47 @@ static uint64_t canonical(uint64_t bits)
     return isnan(value) ? CANONICAL_NAN : bits;
 }
 
+/* Finds what the effect is aimed at, by the name that is its first piece; returns whether there is such. */
+static bool aim(const tw_routes *routes, uint32_t sender, tw_effect *effect, enum tw_aim kind)
+{
+    effect->aim = tw_routes_find(routes, kind, (const uint8_t *)(effect + 1), effect->size[0]);
+    effect->permitted = effect->aim != TW_NO_AGENT && tw_routes_permitted(routes, sender, effect->aim);
+    return effect->aim != TW_NO_AGENT;
+}
+
+static uint8_t *put_send(const tw_effect *effect, uint8_t *to)
+{
+    const uint8_t *piece = (const uint8_t *)(effect + 1);
+    to = tw_put_array(to, 5);
+    to = tw_put_uint(to, effect->tag);
+    to = tw_put_str(to, piece, effect->size[0]);
+    to = tw_put_str(to, piece + effect->size[0], effect->size[1]);
+    to = tw_put_bin(to, piece + effect->size[0] + effect->size[1], effect->size[2]);
+    if (effect->option) {
+        return tw_put_uint(to, effect->number[0]);
+    }
+    *to++ = TW_NIL;
+    return to;
+}
+
 /* The effect's record; null if the effect is not plain. */
 static uint8_t *put_effect(const tw_routes *routes, uint32_t sender, tw_effect *effect, uint8_t *to)
 {
     const uint8_t *piece = (const uint8_t *)(effect + 1);
     switch (effect->tag) {
     case TW_SEND:
-        effect->receiver = tw_routes_find(routes, piece, effect->size[0]);
-        if (effect->receiver == TW_NO_AGENT || effect->size[1] > TOPIC_BYTES_MAX) {
+        return effect->size[1] <= TOPIC_BYTES_MAX && aim(routes, sender, effect, TW_AGENTS)
+                   ? put_send(effect, to)
+                   : NULL;
+    case TW_PUBLISH:
+    case TW_OUTPUT:
+        if (!aim(routes, sender, effect, effect->tag == TW_PUBLISH ? TW_TOPICS : TW_OUTPUTS)) {
             return NULL;
         }
-        effect->permitted = tw_routes_permitted(routes, sender, effect->receiver);
-        to = tw_put_array(to, 5);
+        to = tw_put_array(to, 3);
         to = tw_put_uint(to, effect->tag);
         to = tw_put_str(to, piece, effect->size[0]);
-        to = tw_put_str(to, piece + effect->size[0], effect->size[1]);
-        to = tw_put_bin(to, piece + effect->size[0] + effect->size[1], effect->size[2]);
-        if (effect->option) {
-            return tw_put_uint(to, effect->number[0]);
-        }
-        *to++ = TW_NIL;
-        return to;
+        return tw_put_bin(to, piece + effect->size[0], effect->size[1]);
     case TW_LOG:
         to = tw_put_array(to, 3);
         to = tw_put_uint(to, effect->tag);

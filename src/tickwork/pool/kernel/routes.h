@@ -21,11 +21,12 @@ static inline uint64_t tw_mix(uint64_t key)
     return key ^ key >> 32;
 }
 
-/* The index of the agent with this id, or TW_NO_AGENT. */
-static inline uint32_t tw_routes_find(const tw_routes *routes, const uint8_t *id, uint32_t size)
+/* The aim of this kind with this name, or TW_NO_AGENT. */
+static inline uint32_t tw_routes_find(const tw_routes *routes, enum tw_aim aim, const uint8_t *id, uint32_t size)
 {
+    const tw_names *names = &routes->names[aim];
     for (size_t slot = tw_hash(id, size);; slot++) {
-        uint32_t found = routes->names[slot & routes->names_mask];
+        uint32_t found = names->slots[slot & names->mask];
         if (found == TW_NO_AGENT ||
             (routes->boxes[found].id_size == size && memcmp(routes->boxes[found].id, id, size) == 0)) {
             return found;
@@ -34,14 +35,14 @@ static inline uint32_t tw_routes_find(const tw_routes *routes, const uint8_t *id
 }
 
 /* No pair is 0: a free place is. */
-static inline uint64_t tw_pair(uint32_t sender, uint32_t receiver)
+static inline uint64_t tw_pair(uint32_t sender, uint32_t aim)
 {
-    return ((uint64_t)sender << 32 | receiver) + 1;
+    return ((uint64_t)sender << 32 | aim) + 1;
 }
 
-static inline uint32_t tw_routes_permitted(const tw_routes *routes, uint32_t sender, uint32_t receiver)
+static inline uint32_t tw_routes_permitted(const tw_routes *routes, uint32_t sender, uint32_t aim)
 {
-    uint64_t pair = tw_pair(sender, receiver);
+    uint64_t pair = tw_pair(sender, aim);
     for (size_t slot = tw_mix(pair);; slot++) {
         uint64_t found = routes->pairs[slot & routes->pairs_mask];
         if (found == pair || found == 0) {

@@ -1,8 +1,18 @@
 /* Whole ticks: run, and settled here if they are plain. */
 #include "binding.h"
 
-/* Reads (id, live, every_tick, room, room_bytes); the id's bytes stay the string's. */
-static bool read_receiver(PyObject *agent, tw_receiver *receiver)
+static bool read_name(PyObject *name, tw_receiver *receiver, enum tw_aim aim)
+{
+    Py_ssize_t size;
+    const char *bytes = PyUnicode_AsUTF8AndSize(name, &size);
+    receiver->id = (const uint8_t *)bytes;
+    receiver->id_size = (uint32_t)size;
+    receiver->aim = aim;
+    return bytes != NULL;
+}
+
+/* Reads (id, live, every_tick, room, room_bytes). */
+static bool read_agent(PyObject *agent, tw_receiver *receiver)
 {
     PyObject *id;
     int live, every_tick;
@@ -10,37 +20,59 @@ static bool read_receiver(PyObject *agent, tw_receiver *receiver)
     if (!PyArg_ParseTuple(agent, "UppKK", &id, &live, &every_tick, &room, &room_bytes)) {
         return false;
     }
-    Py_ssize_t size;
-    const char *bytes = PyUnicode_AsUTF8AndSize(id, &size);
-    if (bytes == NULL) {
-        return false;
-    }
-    *receiver = (tw_receiver){.id = (const uint8_t *)bytes,
-                              .id_size = (uint32_t)size,
-                              .live = (uint32_t)live,
-                              .every_tick = (uint32_t)every_tick,
-                              .room = room,
-                              .room_bytes = room_bytes};
-    return true;
+    receiver->live = (uint32_t)live;
+    receiver->every_tick = (uint32_t)every_tick;
+    receiver->room = room;
+    receiver->room_bytes = room_bytes;
+    return read_name(id, receiver, TW_AGENTS);
 }
 
-PyObject *tw_kernel_know(tw_kernel *self, PyObject *agents)
+/* Reads (topic, subscribers), the indexes as four bytes each. */
+static bool read_topic(PyObject *topic, tw_receiver *receiver, Py_ssize_t agents)
 {
-    if (!PyTuple_Check(agents)) {
-        PyErr_SetString(PyExc_TypeError, "the agents are a tuple");
+    PyObject *name, *subscribers;
+    if (!PyArg_ParseTuple(topic, "US", &name, &subscribers)) {
+        return false;
+    }
+    receiver->subscribers = (const uint32_t *)(const void *)PyBytes_AS_STRING(subscribers);
+    receiver->subscribers_count = (uint32_t)((size_t)PyBytes_GET_SIZE(subscribers) / sizeof(uint32_t));
+    for (uint32_t place = 0; place < receiver->subscribers_count; place++) {
+        if (receiver->subscribers[place] >= agents) {
+            PyErr_SetString(PyExc_ValueError, "a subscriber is no agent");
+            return false;
+        }
+    }
+    return read_name(name, receiver, TW_TOPICS);
+}
+
+static bool read_aims(tw_receiver *aims, PyObject *agents, PyObject *outputs, PyObject *topics)
+{
+    bool fine = true;
+    for (Py_ssize_t place = 0; fine && place < PyTuple_GET_SIZE(agents); place++) {
+        fine = read_agent(PyTuple_GET_ITEM(agents, place), aims++);
+    }
+    for (Py_ssize_t place = 0; fine && place < PyTuple_GET_SIZE(outputs); place++) {
+        fine = read_name(PyTuple_GET_ITEM(outputs, place), aims++, TW_OUTPUTS);
+    }
+    for (Py_ssize_t place = 0; fine && place < PyTuple_GET_SIZE(topics); place++) {
+        fine = read_topic(PyTuple_GET_ITEM(topics, place), aims++, PyTuple_GET_SIZE(agents));
+    }
+    return fine;
+}
+
+PyObject *tw_kernel_know(tw_kernel *self, PyObject *args)
+{
+    PyObject *agents, *outputs, *topics;
+    if (!PyArg_ParseTuple(args, "O!O!O!", &PyTuple_Type, &agents, &PyTuple_Type, &outputs, &PyTuple_Type,
+                          &topics) ||
+        !tw_is_free(self)) {
         return NULL;
     }
-    if (!tw_is_free(self)) {
-        return NULL;
-    }
-    Py_ssize_t count = PyTuple_GET_SIZE(agents);
-    tw_receiver *receivers = PyMem_Calloc((size_t)count + 1, sizeof *receivers);
-    bool fine = receivers != NULL && count < TW_NO_AGENT;
-    for (Py_ssize_t place = 0; fine && place < count; place++) {
-        fine = read_receiver(PyTuple_GET_ITEM(agents, place), &receivers[place]);
-    }
-    fine = fine && tw_routes_set(tw_workers_routes(self->workers), receivers, (uint32_t)count);
-    PyMem_Free(receivers);
+    Py_ssize_t count = PyTuple_GET_SIZE(agents) + PyTuple_GET_SIZE(outputs) + PyTuple_GET_SIZE(topics);
+    tw_receiver *aims = PyMem_Calloc((size_t)count + 1, sizeof *aims);
+    bool fine = aims != NULL && count < TW_NO_AGENT && read_aims(aims, agents, outputs, topics) &&
+                tw_routes_set(tw_workers_routes(self->workers), aims, (uint32_t)count);
+    PyMem_Free(aims);
     if (!fine) {
         return PyErr_Occurred() ? NULL : PyErr_NoMemory();
     }
@@ -126,9 +158,9 @@ static bool await_all(tw_kernel *self, uint32_t count)
     return true;
 }
 
-static int judge(void *context, uint32_t sender, uint32_t receiver)
+static int judge(void *context, uint32_t sender, uint32_t aim)
 {
-    PyObject *said = PyObject_CallFunction(context, "II", sender, receiver);
+    PyObject *said = PyObject_CallFunction(context, "II", sender, aim);
     int fine = said == NULL ? -1 : PyObject_IsTrue(said);
     Py_XDECREF(said);
     return fine;
@@ -148,16 +180,43 @@ static PyObject *outcomes_of(tw_kernel *self, uint32_t count, PyObject *failed)
     return outcomes;
 }
 
-/* (entry, fuel, letters read, letters sent) */
+/* The outputs of a plain tick: (agent, place of the effect, effect). */
+static PyObject *asides_of(tw_kernel *self, uint32_t count)
+{
+    PyObject *asides = PyList_New(0);
+    if (tw_workers_routes(self->workers)->asides == 0) {
+        return asides;
+    }
+    for (uint32_t place = 0; asides != NULL && place < count; place++) {
+        const tw_turn *turn = tw_wave_turn(self->workers, place);
+        const uint8_t *at = turn->effects;
+        for (uint32_t number = 0; asides != NULL && number < turn->count; number++, at = tw_effect_after(at)) {
+            if (((const tw_effect *)at)->tag != TW_OUTPUT) {
+                continue;
+            }
+            PyObject *effect = tw_effect_of(self, (const tw_effect *)at);
+            PyObject *aside = effect == NULL ? NULL : Py_BuildValue("IIN", turn->agent, number, effect);
+            if (aside == NULL || PyList_Append(asides, aside) != 0) {
+                Py_CLEAR(asides);
+            }
+            Py_XDECREF(aside);
+        }
+    }
+    return asides;
+}
+
+/* (entry, fuel, letters read, letters sent, outputs) */
 static PyObject *record_of(tw_kernel *self, uint32_t count, uint64_t tick)
 {
     tw_turn *turns = tw_wave_turn(self->workers, 0);
     PyObject *entry = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)tw_entry_size(turns, count, tick));
     PyObject *fuel = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)tw_fuel_size(turns, count));
-    if (entry == NULL || fuel == NULL) {
+    PyObject *asides = asides_of(self, count);
+    if (entry == NULL || fuel == NULL || asides == NULL) {
         tw_routes_empty(tw_workers_routes(self->workers));
         Py_XDECREF(entry);
         Py_XDECREF(fuel);
+        Py_XDECREF(asides);
         return NULL;
     }
     tw_entry_write(turns, count, tick, (uint8_t *)PyBytes_AS_STRING(entry));
@@ -167,7 +226,7 @@ static PyObject *record_of(tw_kernel *self, uint32_t count, uint64_t tick)
         read += turns[place].letters;
     }
     unsigned long long sent = tw_wave_deliver(self->workers);
-    return Py_BuildValue("NNKK", entry, fuel, read, sent);
+    return Py_BuildValue("NNKKN", entry, fuel, read, sent, asides);
 }
 
 PyObject *tw_kernel_run_plain(tw_kernel *self, PyObject *args)

@@ -17,30 +17,56 @@ void tw_routes_empty(tw_routes *routes)
     routes->touched_count = 0;
 }
 
-/* Puts one send into its receiver's box; returns whether there was room. */
-static bool put(tw_routes *routes, const tw_effect *effect)
+/* Puts one message into its receiver's box; returns whether there was room. */
+static bool put(tw_routes *routes, uint32_t receiver, uint32_t size)
 {
-    tw_box *box = &routes->boxes[effect->receiver];
-    if (!box->live || box->count >= box->room || effect->size[2] > box->room_bytes - box->bytes) {
+    tw_box *box = &routes->boxes[receiver];
+    if (!box->live || box->count >= box->room || size > box->room_bytes - box->bytes) {
         return false;
     }
     if (box->count == 0) {
-        routes->touched[routes->touched_count++] = effect->receiver;
-        routes->due[effect->receiver / BITS] |= UINT64_C(1) << effect->receiver % BITS;
+        routes->touched[routes->touched_count++] = receiver;
+        routes->due[receiver / BITS] |= UINT64_C(1) << receiver % BITS;
     }
     box->count++;
-    box->bytes += effect->size[2];
+    box->bytes += size;
     return true;
+}
+
+static bool put_all(tw_routes *routes, const tw_effect *effect)
+{
+    const tw_box *topic = &routes->boxes[effect->aim];
+    for (uint64_t place = 0; place < topic->count; place++) {
+        if (!put(routes, routes->subscribers[topic->next + place], effect->size[1])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Delivers the effect into boxes, if it is one that does that; returns whether there was room. */
+static bool deliver(tw_routes *routes, const tw_effect *effect)
+{
+    switch (effect->tag) {
+    case TW_SEND:
+        return put(routes, effect->aim, effect->size[2]);
+    case TW_PUBLISH:
+        return put_all(routes, effect);
+    default:
+        routes->asides += effect->tag == TW_OUTPUT;
+        return true;
+    }
 }
 
 static int permitted(tw_routes *routes, uint32_t sender, const tw_effect *effect, tw_judge judge, void *context)
 {
-    if (effect->permitted || tw_routes_permitted(routes, sender, effect->receiver)) {
+    if (effect->tag == TW_LOG || effect->tag == TW_METRIC || effect->permitted ||
+        tw_routes_permitted(routes, sender, effect->aim)) {
         return 1;
     }
-    int judged = judge(context, sender, effect->receiver);
+    int judged = judge(context, sender, effect->aim);
     if (judged == 1) {
-        tw_routes_permit(routes, sender, effect->receiver);
+        tw_routes_permit(routes, sender, effect->aim);
     }
     return judged;
 }
@@ -53,14 +79,11 @@ static int judge_turn(tw_routes *routes, const tw_turn *turn, tw_judge judge, vo
     const uint8_t *at = turn->effects;
     for (uint32_t place = 0; place < turn->count; place++, at = tw_effect_after(at)) {
         const tw_effect *effect = (const tw_effect *)at;
-        if (effect->tag != TW_SEND) {
-            continue;
-        }
         int fine = permitted(routes, turn->agent, effect, judge, context);
         if (fine != 1) {
             return fine;
         }
-        if (!put(routes, effect)) {
+        if (!deliver(routes, effect)) {
             return 0;
         }
     }
@@ -70,6 +93,7 @@ static int judge_turn(tw_routes *routes, const tw_turn *turn, tw_judge judge, vo
 int tw_is_plain(tw_routes *routes, const tw_turn *turns, uint32_t count, tw_judge judge, void *context)
 {
     int fine = 1;
+    routes->asides = 0;
     for (uint32_t place = 0; fine == 1 && place < count; place++) {
         fine = judge_turn(routes, &turns[place], judge, context);
     }
@@ -174,6 +198,33 @@ static void lay_turns(tw_routes *routes, tw_turn *next)
     routes->touched_count = 0;
 }
 
+static void lay_letter(tw_routes *routes, uint32_t receiver, const tw_letter *letter, tw_letter *letters)
+{
+    letters[routes->boxes[receiver].next++] = *letter;
+}
+
+static void lay_letters(tw_routes *routes, const tw_box *sender, const tw_effect *effect, tw_letter *letters)
+{
+    bool send = effect->tag == TW_SEND;
+    if (!send && effect->tag != TW_PUBLISH) {
+        return;
+    }
+    uint32_t head = send ? 1 : 0; /* a send's first piece is its receiver */
+    const uint8_t *topic = (const uint8_t *)(effect + 1) + (send ? effect->size[0] : 0);
+    const tw_letter letter = {.piece = {sender->id, topic, topic + effect->size[head]},
+                              .size = {sender->id_size, effect->size[head], effect->size[head + 1]},
+                              .has_reply_to = send ? effect->option : 0,
+                              .reply_to = send ? effect->number[0] : 0};
+    if (send) {
+        lay_letter(routes, effect->aim, &letter, letters);
+        return;
+    }
+    const tw_box *subscribed = &routes->boxes[effect->aim];
+    for (uint64_t place = 0; place < subscribed->count; place++) {
+        lay_letter(routes, routes->subscribers[subscribed->next + place], &letter, letters);
+    }
+}
+
 void tw_lay_out(tw_routes *routes, const tw_turn *turns, uint32_t count, tw_turn *next, tw_letter *letters)
 {
     lay_turns(routes, next);
@@ -181,20 +232,7 @@ void tw_lay_out(tw_routes *routes, const tw_turn *turns, uint32_t count, tw_turn
         const tw_box *sender = &routes->boxes[turns[place].agent];
         const uint8_t *at = turns[place].effects;
         for (uint32_t sent = 0; sent < turns[place].count; sent++, at = tw_effect_after(at)) {
-            const tw_effect *effect = (const tw_effect *)at;
-            if (effect->tag != TW_SEND) {
-                continue;
-            }
-            const uint8_t *piece = (const uint8_t *)(effect + 1);
-            tw_letter *letter = &letters[routes->boxes[effect->receiver].next++];
-            letter->piece[0] = sender->id;
-            letter->size[0] = sender->id_size;
-            letter->piece[1] = piece + effect->size[0];
-            letter->size[1] = effect->size[1];
-            letter->piece[2] = letter->piece[1] + effect->size[1];
-            letter->size[2] = effect->size[2];
-            letter->has_reply_to = effect->option;
-            letter->reply_to = effect->number[0];
+            lay_letters(routes, sender, (const tw_effect *)at, letters);
         }
     }
 }
