@@ -137,7 +137,7 @@ RECORDS = (
             Field("uint64_t ", "room_bytes", "limit: bytes of their bodies"),
             Field("uint64_t ", "count", "messages so far; 0 between ticks. Of a topic: its subscribers"),
             Field("uint64_t ", "bytes", "bytes of their bodies so far; 0 between ticks"),
-            Field("uint64_t ", "next", "index of its next letter, in laying out. Of a topic: its first subscriber"),
+            Field("uint64_t ", "next", "index of its next letter. Of a topic: of its first subscriber"),
         ),
     ),
 )  # fmt: skip

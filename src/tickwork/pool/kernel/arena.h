@@ -116,7 +116,7 @@ typedef struct tw_box {
     uint64_t room_bytes; /* limit: bytes of their bodies */
     uint64_t count;      /* messages so far; 0 between ticks. Of a topic: its subscribers */
     uint64_t bytes;      /* bytes of their bodies so far; 0 between ticks */
-    uint64_t next;       /* index of its next letter, in laying out. Of a topic: its first subscriber */
+    uint64_t next;       /* index of its next letter. Of a topic: of its first subscriber */
 } tw_box;
 
 _Static_assert(offsetof(tw_box, id) == 0, "id");
