@@ -11,6 +11,8 @@ from tickwork.runtime.fold import running
 
 # Agents whose stored images are in memory together, so that pages that they share are read once.
 _AGENTS_AT_ONCE = 64
+# Each time, what a snapshot says of all agents is read again, so a crowd is read in this many parts.
+_PARTS_MAX = 16
 
 
 class KeptStates:
@@ -48,8 +50,9 @@ class KeptStates:
         if state_digest(digests, encoded, images) != stored.state:
             return self._difference(world, encoded, stored.world, images)
         fresh = [agent for agent, digest in images if digest not in self._sound] if self._thorough else []
-        for first in range(0, len(fresh), _AGENTS_AT_ONCE):
-            batch = fresh[first : first + _AGENTS_AT_ONCE]
+        at_once = max(_AGENTS_AT_ONCE, len(fresh) // _PARTS_MAX + 1)
+        for first in range(0, len(fresh), at_once):
+            batch = fresh[first : first + at_once]
             try:
                 self._reader.snapshot(world.tick, batch)
             except RunFileError:
