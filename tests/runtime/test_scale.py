@@ -18,34 +18,42 @@ AGENTS, BUSY = 30_000, 10
 MAPPINGS_NEEDED = 62_500
 MEMORY_NEEDED = 2 << 30
 
-_LIFE = """
-import dataclasses, json, sys, time
+_CROWD = """
 from pathlib import Path
 from tickwork.core.digest import content_hash
 from tickwork.core.grants import Capability, Grant
 from tickwork.core.spec import AgentSpec, RunSpec
 from tickwork.guest.c_source import build_c
-from tickwork.runtime.fork import fork
 from tickwork.runtime.project import Project
 from tickwork.runtime.record import Run
-from tickwork.runtime.resume import resume
 from tickwork.runtime.schedule import SnapshotSettings
+
+code = build_c(Path("shell_agents/neighbour.c"))
+module = content_hash(code)
+
+def crowd(agents, busy, every):
+    specs = []
+    for place in range(agents):
+        to = f"a-{(place + 1) % busy}" if place < busy else f"a-{place}"
+        grants = (Grant(Capability.SEND, "a-*"),)
+        specs.append(AgentSpec(f"a-{place}", "a", module, to.encode(), grants, every_tick=place < busy))
+    spec = RunSpec("crowd", 1, 0, 1, "portable", tuple(specs))
+    return Project(spec, {module: code}, ticks=6, snapshots=SnapshotSettings(every=every))
+"""
+
+_LIFE = (
+    _CROWD
+    + """
+import json, sys
+from tickwork.runtime.fork import fork
+from tickwork.runtime.resume import resume
 
 def resident():
     rows = Path("/proc/self/smaps_rollup").read_text().splitlines()
     return next(int(row.split()[1]) * 1024 for row in rows if row.startswith("Pss:"))
 
-folder, agents, busy = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-code = build_c(Path("shell_agents/neighbour.c"))
-module = content_hash(code)
-
-def spec_of(place):
-    to = f"a-{(place + 1) % busy}" if place < busy else f"a-{place}"
-    grants = (Grant(Capability.SEND, "a-*"),)
-    return AgentSpec(f"a-{place}", "a", module, to.encode(), grants, every_tick=place < busy)
-
-spec = RunSpec("crowd", 1, 0, 1, "portable", tuple(spec_of(place) for place in range(agents)))
-project = Project(spec, {module: code}, ticks=6, snapshots=SnapshotSettings(every=4))
+folder = Path(sys.argv[1])
+project = crowd(int(sys.argv[2]), int(sys.argv[3]), 4)
 before = resident()
 with Run(project, folder / "crowd.tick") as run:
     run.advance(3)
@@ -60,6 +68,7 @@ with resume(folder / "fork.tick", ticks=1) as run:
     turns = [turn.agent for turn in run.advance(1).entry.turns]
 print(json.dumps({"used": used, "digests": digests, "turns": turns}))
 """
+)
 
 
 def scripted(script: str, *arguments: object) -> str:
@@ -90,6 +99,36 @@ def test_thirty_thousand_agents_start_step_resume_and_fork_in_30_kib_each(tmp_pa
     assert found["used"] / AGENTS < 30 * 1024
     assert found["turns"] == list(range(BUSY))
     assert len(set(found["digests"])) == 2
+
+
+_IDLE = (
+    _CROWD
+    + """
+import sys, time
+
+def quickest(run):
+    before = time.perf_counter()
+    run.advance(1)
+    return time.perf_counter() - before
+
+folder, busy = Path(sys.argv[1]), int(sys.argv[2])
+few, many = crowd(busy, busy, 0), crowd(int(sys.argv[3]), busy, 0)
+with Run(few, folder / "few.tick") as one, Run(many, folder / "many.tick") as other:
+    one.advance(20)
+    other.advance(20)
+    took = [(quickest(one), quickest(other)) for _ in range(300)]
+print(*map(min, zip(*took)))
+"""
+)
+
+
+def test_agents_with_nothing_to_do_cost_a_tick_nothing(tmp_path: Path) -> None:
+    # One look at each of so many would take as long again as the busy ones' turns, or far longer.
+    limit = mapping_limit()
+    if limit is not None and limit < MAPPINGS_NEEDED:
+        pytest.skip(f"the system allows {limit} mappings")
+    few_s, many_s = map(float, scripted(_IDLE, tmp_path, BUSY, 10_000).split())
+    assert many_s < 2 * few_s
 
 
 _CROWDED = """
