@@ -22,7 +22,7 @@ MEMORIES_MAX = 4
 TABLES_MAX = 16
 # An image of a module's data takes two mappings more for each memory, of which a process has few, and more
 # time for each instance; a copy takes as many bytes.
-COPIED_DATA_BYTES_MAX = 16 * KIB
+COPIED_DATA_BYTES_MAX = 32 * KIB
 _DATA_SECTION = 11
 # A memory's accessible part and what is reserved behind it; with an image also that, and what follows it.
 MAPPINGS_COPIED, MAPPINGS_IMAGED = 2, 4
