@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from journal_samples import CODE, MODULES, chain, header, tick_bytes, write
 
 from tickwork.core.digest import content_hash
-from tickwork.core.errors import RunFileError
+from tickwork.core.errors import HostError, RunFileError
 from tickwork.journal.codec import (
     ENTRY_BYTES_MAX,
     Damage,
@@ -25,6 +25,7 @@ from tickwork.journal.codec import (
 from tickwork.journal.header import KEY_CHECK, check_value
 from tickwork.journal.reader import RunReader, StoredEntry
 from tickwork.journal.verify import verify
+from tickwork.journal.writer import RunWriter
 
 TICKS = 30
 
@@ -325,6 +326,9 @@ def test_mutated_entries_decode_or_name_the_tick(data: st.DataObject) -> None:
     assert "tick 5" in told
 
 
-def test_an_entry_beyond_the_format_is_refused_by_the_packer() -> None:
-    with pytest.raises(ValueError, match="more than"):
-        EntryPacker().pack(bytes(ENTRY_BYTES_MAX), b"")
+def test_an_entry_beyond_the_format_is_refused_when_it_is_appended(tmp_path: Path) -> None:
+    (first, *_) = chain(1)
+    with RunWriter.create(tmp_path / "run.tick", header(), MODULES) as writer:
+        with pytest.raises(HostError, match=r"the entry of tick 0 takes .* more than .*lower"):
+            writer.append(first[0], first[1], bytes(ENTRY_BYTES_MAX), b"")
+        writer.append(*first)

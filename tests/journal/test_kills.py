@@ -127,6 +127,8 @@ def test_a_log_torn_anywhere_leaves_the_commits_before(tmp_path: Path) -> None:
         for row in chain(12):
             writer.note_inputs({0: InputCursor(10 * (row[0] + 1), row[0] + 1, exhausted=False)})
             writer.append(*row)
+            if row[0] % 2 == 1:
+                writer.commit()
             commits.append(writer.committed)
             if row[0] % 4 == 3:
                 writer.append_snapshot(row[0] + 1, row[1], world(row[0] + 1), images_at(row[0] + 1))

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -163,6 +164,8 @@ def test_commits_come_by_window_and_on_request(path: Path) -> None:
         seen = []
         for row in rows[:5]:
             writer.append(*row)
+            while writer.backlog_bytes:
+                threading.Event().wait(0.001)
             seen.append((writer.committed, run.last_tick))
         writer.commit()
         seen.append((writer.committed, run.last_tick))

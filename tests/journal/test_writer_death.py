@@ -20,6 +20,7 @@ with RunWriter.create(Path(sys.argv[1]), header(), MODULES, window=5) as writer:
     for row in chain(4000):
         writer.append(*row)
         if row[0] == 600:
+            writer.commit()
             print("going", flush=True)
     print("done", flush=True)
 """
@@ -48,8 +49,7 @@ def test_a_killed_writer_leaves_a_valid_prefix(tmp_path: Path) -> None:
         assert run.status == "running"
         assert verify(run) is None
         assert run.last_tick is not None
-        assert run.last_tick >= 599
-        assert (run.last_tick + 1) % 5 == 0
+        assert run.last_tick >= 600
 
 
 def test_a_reader_beside_a_writing_process_sees_a_growing_valid_prefix(tmp_path: Path) -> None:

@@ -75,11 +75,11 @@ def test_nothing_is_written_before_it_is_released_and_then_in_order(tmp_path):
     paths = {name: tmp_path / f"{name}.jsonl" for name in ("a", "b")}
     outputs = Outputs({name: str(path) for name, path in paths.items()}, force=False)
     outputs.begin()
-    outputs.hold([put_out("a", b"1"), put_out("b", b"2"), put_out("a", b"3"), put_out("nowhere", b"4")])
+    outputs.hold(0, [put_out("a", b"1"), put_out("b", b"2"), put_out("a", b"3"), put_out("nowhere", b"4")])
     assert [path.read_bytes() for path in paths.values()] == [b"", b""]
-    outputs.release()
+    outputs.release(1)
     assert [path.read_bytes() for path in paths.values()] == [b"1\n3\n", b"2\n"]
-    outputs.hold([put_out("a", b"5")])
+    outputs.hold(0, [put_out("a", b"5")])
     outputs.close()
     assert [path.read_bytes() for path in paths.values()] == [b"1\n3\n", b"2\n"]
 
@@ -115,8 +115,8 @@ def test_an_output_is_not_opened_over_an_existing_file_or_a_dangling_link(tmp_pa
 def test_a_write_that_fails_names_its_output_once(tmp_path):
     outputs = Outputs({"good": str(tmp_path / "good"), "full": "/dev/full"}, force=False)
     outputs.begin()
-    outputs.hold([put_out("good", b"1"), put_out("full", b"2")])
+    outputs.hold(0, [put_out("good", b"1"), put_out("full", b"2")])
     with pytest.raises(HostError, match="output 'full' cannot be written: No space left"):
-        outputs.release()
+        outputs.release(1)
     outputs.close()
     assert (tmp_path / "good").read_bytes() == b"1\n"

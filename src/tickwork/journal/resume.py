@@ -73,7 +73,10 @@ def reopen(path: Path, synchronous: str) -> Reopened:
 
 
 def _open(real: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(f"{real.as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=0)
+    # The appender's thread has it while entries are under way.
+    database = sqlite3.connect(
+        f"{real.as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=0, check_same_thread=False
+    )
     # As when reading: text may be anything in a damaged file.
     database.text_factory = bytes
     for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"):

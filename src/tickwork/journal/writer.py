@@ -15,9 +15,10 @@ from typing import NamedTuple, Self
 
 from tickwork.core.digest import Digests
 from tickwork.core.errors import HostError
-from tickwork.journal.codec import Damage, EntryPacker
+from tickwork.journal.appender import Appender, Item
+from tickwork.journal.codec import Damage, size_fault
 from tickwork.journal.create import ForkStart, create_run_file
-from tickwork.journal.cursor import InputCursor, store_cursors
+from tickwork.journal.cursor import InputCursor
 from tickwork.journal.header import KEY_CHECK, KEY_END, End, Header, Value, check_value, encode_end
 from tickwork.journal.marks import store_mark
 from tickwork.journal.resume import reopen
@@ -28,7 +29,6 @@ from tickwork.journal.snapshot_store import AgentImages, SnapshotStore
 # Entries between automatic commits. The runtime commits by time, much more often than this in slow runs.
 WINDOW_ENTRIES = 256
 
-_INSERT = "INSERT INTO entry VALUES (?, ?, ?, ?)"
 # A viewer that is reading just now gets this long before `close` leaves the side files to it.
 _CLOSE_WAIT_MS = 200
 # Pages are found by their hashes, which lie anywhere in an index: it should stay in memory.
@@ -59,15 +59,12 @@ class RunWriter:
         self.path = path
         self.header = header
         self._database = database
-        self._window = window
-        self._packer = EntryPacker()
+        self._at_once = window == 1
+        self._appender = Appender(database, header.start_tick, window)
         self._snapshots = SnapshotStore(database)
         self._cursors: dict[int, InputCursor] = {}
         self._digests = header.start
         self._next_tick = header.start_tick
-        self._pending = 0
-        # Whether there is anything to commit; `_pending` counts entries only.
-        self._dirty = False
         self._failed: str | None = None
         self._closed = False
 
@@ -95,7 +92,8 @@ class RunWriter:
             raise ValueError("a fork has a parent and a snapshot to begin with; other runs have neither")
         real = create_run_file(path, header, modules, force=force, fork=fork)
         try:
-            database = sqlite3.connect(real, isolation_level=None)
+            # The appender's thread has it while entries are under way.
+            database = sqlite3.connect(real, isolation_level=None, check_same_thread=False)
             database.execute("PRAGMA journal_mode = WAL")
             database.execute(f"PRAGMA synchronous = {synchronous}")
             database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
@@ -123,38 +121,43 @@ class RunWriter:
             found.database.close()
             raise HostError(f"{path}: cannot be written ({error})") from error
         writer._next_tick = found.next_tick
+        writer._appender.committed = writer._appender.stored = found.next_tick
         writer._digests = found.digests
         return Resumed(writer, found.next_tick, found.digests, found.cursors)
 
     @property
     def committed(self) -> int:
         """The number of ticks, from tick 0, that a crash of this process can no longer take away."""
-        return self._next_tick - self._pending
+        return self._appender.committed
+
+    @property
+    def backlog_bytes(self) -> int:
+        """How many bytes of entries are still on their way into the file."""
+        return self._appender.backlog_bytes
 
     def append(self, tick: int, digests: Digests, entry: bytes, fuel: bytes) -> None:
         """Add the next tick's entry: its digests after it, its canonical bytes, and those of its fuel.
 
-        Ticks come without gaps. Raises HostError if the entry exceeds the format's size or the disk fails.
+        Ticks come without gaps. Raises HostError if the entry exceeds the format's size, or if the disk fails
+        or failed to take an earlier one: entries are stored in the background, unless the window is one.
         """
         self._check_usable()
         if tick != self._next_tick:
             raise ValueError(f"tick {tick} was appended where tick {self._next_tick} is next")
-        try:
-            body = self._packer.pack(entry, fuel)
-        except ValueError as error:
-            raise HostError(
-                f"{self.path}: the entry of tick {tick} {error}; lower limits.bytes_per_turn"
-            ) from error
-        try:
-            self._database.execute(_INSERT, (tick, digests.digest, digests.exact, body))
-        except sqlite3.Error as error:
-            raise self._failure(error) from error
+        fault = size_fault(entry, fuel)
+        if fault is not None:
+            raise HostError(f"{self.path}: the entry of tick {tick} {fault}; lower limits.bytes_per_turn")
+        item = Item(tick, digests, entry, fuel, self._cursors)
+        self._cursors = {}
+        if self._at_once:
+            try:
+                self._appender.store(item)
+            except sqlite3.Error as error:
+                raise self._failure(error) from error
+        else:
+            self._appender.put(item)
         self._digests = digests
         self._next_tick = tick + 1
-        self._pending += 1
-        self._dirty = True
-        if self._pending >= self._window:
-            self._commit()
 
     def note_inputs(self, cursors: Mapping[int, InputCursor]) -> None:
         """Note how far inputs have been read, to be stored by the next commit of any entries.
@@ -193,7 +196,7 @@ class RunWriter:
             raise self._failure(error) from error
         except Damage as damage:
             raise HostError(f"{self.path}: a snapshot was damaged during the run: {damage}") from damage
-        self._dirty = True
+        self._appender.dirty = True
         return result
 
     def append_mark(self, tick: int, digests: Digests, world: bytes) -> None:
@@ -202,7 +205,7 @@ class RunWriter:
         Raises ValueError for what is not in order, HostError if the disk fails. A world that exceeds the
         format's size is left out: it would only have saved time.
         """
-        self._check_usable()
+        self._settle()
         if (tick, digests) != (self._next_tick, self._digests):
             raise ValueError(f"a mark of tick {tick} was appended where tick {self._next_tick} is next")
         if len(world) > WORLD_BYTES_MAX:
@@ -211,7 +214,7 @@ class RunWriter:
             store_mark(self._database, tick, digests, world)
         except sqlite3.Error as error:
             raise self._failure(error) from error
-        self._dirty = True
+        self._appender.dirty = True
 
     def retain(self, policy: Policy) -> tuple[int, ...]:
         """Remove the snapshots that a policy does not keep, with what only they used; return their ticks.
@@ -219,7 +222,7 @@ class RunWriter:
         The last snapshot stays, and a fork's first, without which it could not be replayed. What is freed in
         the file is used again, but the file does not shrink.
         """
-        self._check_usable()
+        self._settle()
         try:
             ticks = self._snapshots.ticks()
             kept = {*kept_ticks(ticks, policy)}
@@ -228,7 +231,7 @@ class RunWriter:
             removed = tuple(tick for tick in ticks if tick not in kept)
             if removed:
                 self._snapshots.remove(removed)
-                self._dirty = True
+                self._appender.dirty = True
         except sqlite3.Error as error:
             raise self._failure(error) from error
         except Damage as damage:
@@ -237,16 +240,21 @@ class RunWriter:
 
     def commit(self) -> None:
         """Make everything so far survive this process; raise HostError if the disk fails."""
-        self._check_usable()
-        if self._dirty:
+        self._settle()
+        if self._appender.dirty:
             self._commit()
+
+    def request_commit(self) -> None:
+        """Have everything so far committed soon, without waiting; `committed` tells when it is."""
+        self._check_usable()
+        self._appender.request_commit()
 
     def finish(self, status: str) -> None:
         """Record how the run ended and commit; nothing can be appended afterwards.
 
         `status` is for people. A file without it was cut off, or is still being written.
         """
-        self._check_usable()
+        self._settle()
         end = End(status, self._next_tick, self._digests.digest, self._digests.exact)
         try:
             stored: list[tuple[str, Value]] = self._database.execute("SELECT key, value FROM run").fetchall()
@@ -268,9 +276,13 @@ class RunWriter:
         if self._closed:
             return
         self._closed = True
+        self._appender.settle()
+        self._appender.end()
         try:
-            if self._dirty and self._failed is None:
-                self._commit()
+            if self._failed is None:
+                self._check_stored()
+                if self._appender.dirty:
+                    self._commit()
         finally:
             with suppress(sqlite3.Error):
                 self._database.execute("ROLLBACK")
@@ -291,19 +303,23 @@ class RunWriter:
 
     def _commit(self) -> None:
         try:
-            if self._cursors:
-                store_cursors(self._database, self._cursors)
-            self._database.execute("COMMIT")
-            self._pending = 0
-            self._dirty = False
-            self._cursors = {}
-            self._database.execute("BEGIN IMMEDIATE")
+            self._appender.commit()
         except sqlite3.Error as error:
             raise self._failure(error) from error
 
     def _check_usable(self) -> None:
         if self._closed or self._failed is not None:
             raise HostError(f"{self.path}: takes no more entries: {self._failed or 'it is closed'}")
+        self._check_stored()
+
+    def _check_stored(self) -> None:
+        if self._appender.fault is not None:
+            raise self._failure(self._appender.fault) from self._appender.fault
+
+    def _settle(self) -> None:
+        """Wait until the connection is this thread's, with all that was appended in it."""
+        self._appender.settle()
+        self._check_usable()
 
     def _failure(self, error: sqlite3.Error) -> HostError:
         self._failed = f"writing failed ({error})"

@@ -4,7 +4,9 @@ import base64
 import os
 import stat
 import sys
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -63,7 +65,7 @@ class Outputs:
         self._broken: set[str] = set()
         self._made: list[Path] = []
         self._overwritten: dict[str, BinaryIO] = {}
-        self._waiting: list[Performed] = []
+        self._waiting: list[tuple[int, Performed]] = []
         self._on_terminal: set[str] = set()
         try:
             for name, path in paths.items():
@@ -146,18 +148,25 @@ class Outputs:
         for path in self._made:
             path.unlink(missing_ok=True)
 
-    def hold(self, performed: Sequence[Performed]) -> None:
-        """Keep effects until their tick is committed; those of an output without a path are only recorded."""
-        self._waiting += [one for one in performed if one.what.name in self._files]
+    @property
+    def holding(self) -> bool:
+        """Whether anything waits for its tick's commit."""
+        return bool(self._waiting)
 
-    def release(self) -> None:
-        """Write everything that was held: its ticks are committed now."""
-        if not self._waiting:
+    def hold(self, tick: int, performed: Sequence[Performed]) -> None:
+        """Keep effects until their tick is committed; those of an output without a path are only recorded."""
+        if performed:
+            self._waiting += [(tick, one) for one in performed if one.what.name in self._files]
+
+    def release(self, committed: int) -> None:
+        """Write everything that was held of ticks before `committed`, in order."""
+        if not self._waiting or self._waiting[0][0] >= committed:
             return
         # Taken first: where one cannot be written, what was written must not be written again.
-        waiting, self._waiting = self._waiting, []
+        ready = bisect_left(self._waiting, committed, key=itemgetter(0))
+        waiting, self._waiting = self._waiting[:ready], self._waiting[ready:]
         touched: dict[str, None] = {}
-        for performed in waiting:
+        for _, performed in waiting:
             name = performed.what.name
             touched[name] = None
             line = json_line(performed.what.body)
