@@ -158,6 +158,33 @@ static bool await_all(tw_kernel *self, uint32_t count)
     return true;
 }
 
+/* Runs a wave whose turns are complete, in one go without the lock, which somebody else may be waiting for. */
+static bool run_complete(tw_kernel *self, uint32_t count)
+{
+    uint32_t stuck = 0;
+    enum tw_waited waited;
+    Py_BEGIN_ALLOW_THREADS
+    tw_wave_publish(self->workers, count);
+    if (tw_wave_takes_part(self->workers)) {
+        tw_wave_take_part(self->workers);
+    }
+    waited = tw_wave_finish(self->workers, &stuck);
+    Py_END_ALLOW_THREADS
+    if (waited == TW_DONE) {
+        return true;
+    }
+    bool fine = await_all(self, count); /* a signal's handler may be due, or a worker is stuck */
+    tw_end_wave(self, fine, Py_None);
+    return fine;
+}
+
+static bool run_gathered(tw_kernel *self, PyObject *turns, uint32_t count)
+{
+    bool fine = tw_gather_all(self, turns, NULL, count) && await_all(self, count);
+    tw_end_wave(self, fine, turns);
+    return fine;
+}
+
 static int judge(void *context, uint32_t sender, uint32_t aim)
 {
     PyObject *said = PyObject_CallFunction(context, "II", sender, aim);
@@ -248,14 +275,7 @@ PyObject *tw_kernel_run_plain(tw_kernel *self, PyObject *args)
         return begun < 0 ? NULL : Py_NewRef(Py_None);
     }
     self->running = true;
-    bool fine = true;
-    if (turns == Py_None) {
-        tw_publish_all(self, count);
-    } else {
-        fine = tw_gather_all(self, turns, NULL, count);
-    }
-    fine = fine && await_all(self, count);
-    tw_end_wave(self, fine, turns);
+    bool fine = turns == Py_None ? run_complete(self, count) : run_gathered(self, turns, count);
     self->running = false;
     if (!fine) {
         return NULL;

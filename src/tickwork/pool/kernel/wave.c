@@ -173,6 +173,19 @@ enum tw_waited tw_wave_end(tw_workers *crew, bool abort, uint32_t *place)
     return TW_DONE;
 }
 
+enum tw_waited tw_wave_finish(tw_workers *crew, uint32_t *place)
+{
+    for (uint32_t turn = 0; turn < crew->total; turn++) {
+        if (!tw_turn_done(&crew->turns[turn])) {
+            enum tw_waited waited = tw_wave_wait(crew, turn, place);
+            if (waited != TW_DONE) {
+                return waited;
+            }
+        }
+    }
+    return tw_wave_end(crew, false, place);
+}
+
 /* ---- plain ticks */
 
 int64_t tw_wave_held(const tw_workers *crew, const tw_turn **turns)

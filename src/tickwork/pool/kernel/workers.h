@@ -66,6 +66,8 @@ enum tw_waited tw_wave_wait(tw_workers *workers, uint32_t turn, uint32_t *place)
 /* Ends the wave: no worker is in it afterwards. With `abort` turns that nobody has begun are left. */
 enum tw_waited tw_wave_end(tw_workers *workers, bool abort, uint32_t *place);
 
+/* Waits for all turns, and ends the wave if they are done; else it goes on. Returns as `tw_wave_wait`. */
+enum tw_waited tw_wave_finish(tw_workers *workers, uint32_t *place);
 /* After a wave of plain turns: 1 if the tick is plain, 0 if not, -1 if the judge failed. */
 int tw_wave_settle(tw_workers *workers, tw_judge judge, void *context);
 /* After a plain tick: lays the letters out for the next one, whose turns are then held. Returns the number of
