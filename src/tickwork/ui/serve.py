@@ -1,0 +1,57 @@
+"""Runs the viewer's server until it is interrupted."""
+
+import socket
+from pathlib import Path
+
+import uvicorn
+
+from tickwork.ui.access import is_loopback, new_token
+from tickwork.ui.answers import Viewer
+from tickwork.ui.app import create_app
+from tickwork.ui.forks import Forks
+from tickwork.ui.library import Library
+
+
+class Served:
+    """A viewer that is about to be served on a socket that listens.
+
+    There is a token where others than this machine's user could ask, or where asking can change something.
+    """
+
+    def __init__(
+        self, place: Path, host: str, listener: socket.socket, version: str, *, allow_fork: bool
+    ) -> None:
+        library = Library(place)
+        self.listener = listener
+        self.viewer = Viewer(library, version, Forks(library) if allow_fork else None)
+        self.host = host
+        self.port: int = listener.getsockname()[1]
+        self.token = None if is_loopback(host) and not allow_fork else new_token()
+
+    @property
+    def address(self) -> str:
+        """The address to open, with the token if there is one."""
+        name = self.host if self.host not in {"0.0.0.0", "::"} else socket.gethostname()
+        name = f"[{name}]" if ":" in name else name
+        return f"http://{name}:{self.port}/" + ("" if self.token is None else f"?token={self.token}")
+
+
+def serve(served: Served, *, last_words_s: int) -> None:
+    """Serve until SIGINT or SIGTERM; `last_words_s` is how long answers under way may still take then."""
+    app = create_app(served.viewer, host=served.host, port=served.port, token=served.token)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        timeout_graceful_shutdown=last_words_s,
+        ws="none",
+        limit_concurrency=256,
+    )
+    server = uvicorn.Server(config)
+    try:
+        server.run(sockets=[served.listener])
+    finally:
+        served.viewer.close()
+        served.listener.close()

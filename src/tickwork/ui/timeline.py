@@ -1,0 +1,286 @@
+"""What the timeline shows of a window: turns and messages one by one, or how many where.
+
+A wide window is answered from counts alone, in a time that does not depend on the run's length. A narrow
+one is read from the file, up to a bound on turns; beyond it counts are given instead.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from tickwork.core.effects import Call, Effect, Infer, Log, Output, Publish, Send, Spawn, Stop, Timer
+from tickwork.core.entry import Entry, Fuel, TurnEntry
+from tickwork.core.errors import InputError, RunFileError
+from tickwork.core.outcomes import OutcomeKind
+from tickwork.core.refusals import DENIED
+from tickwork.journal.reader import RunReader
+from tickwork.ui.cast import Cast
+from tickwork.ui.follow import Follower
+from tickwork.ui.lanes import KINDS, MESSAGES, TURNS, Counts
+
+# Columns times rows of one answer.
+CELLS_MAX = 60_000
+DETAIL_TICKS_MAX = 400
+_DETAIL_TURNS_MAX = 40_000
+_ARROWS_MAX = 6_000
+_SNAPSHOTS_MAX = 500
+
+# The bits of a turn's marks.
+MARKS = ("failed", "denied", "rejected", "request", "note", "membership", "output", "timer")
+FAILED, DENIED_MARK, REJECTED, REQUESTS, NOTE, MEMBERSHIP, OUTPUT, TIMER = (
+    1 << place for place in range(len(MARKS))
+)
+_MARK_OF = {
+    Infer: REQUESTS,
+    Call: REQUESTS,
+    Spawn: MEMBERSHIP,
+    Stop: MEMBERSHIP,
+    Output: OUTPUT,
+    Timer: TIMER,
+}
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One row of the picture: `count` agents from `index` on, named after the first."""
+
+    index: int
+    count: int
+    id: str
+    kind: str
+    born: int
+    ended: int | None
+    ending: str
+
+
+class Density(msgspec.Struct, frozen=True):
+    """Counts by column and row. A column is `width` ticks; the first begins with `first`.
+
+    `turns` and `messages` are flat, row after row. `marks` are (row, column, kind, count), kind being a
+    place in `kinds`. Counts above 65,535 are given as that.
+    """
+
+    first: int
+    width: int
+    columns: int
+    turns: list[int]
+    messages: list[int]
+    marks: list[tuple[int, int, int, int]]
+    kinds: tuple[str, ...] = KINDS
+
+
+class Detail(msgspec.Struct, frozen=True):
+    """Turns and messages one by one.
+
+    `turns` are (tick, agent, marks, fuel, effects), marks being bits by place in `marks`. `messages` are
+    (sent, from, effect, found, to, topic): an arrow from agent and tick to agent and tick, topic a place in
+    `topics`. `inputs` are (tick, to, input). With `cut` there were more messages than are given.
+    """
+
+    turns: list[tuple[int, int, int, int, int]]
+    messages: list[tuple[int, int, int, int, int, int]]
+    inputs: list[tuple[int, int, int]]
+    topics: list[str]
+    sources: list[str]
+    cut: bool
+    marks: tuple[str, ...] = MARKS
+
+
+class Timeline(msgspec.Struct, frozen=True):
+    """A window of a run: one of `density` and `detail`. Ticks from `indexed` on are not counted yet."""
+
+    first: int
+    last: int
+    first_tick: int
+    end_tick: int
+    indexed: int
+    generation: int
+    agents: int
+    rows: list[Row]
+    snapshots: list[int]
+    damaged: list[int]
+    density: Density | None = None
+    detail: Detail | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What is asked for: ticks and agents, ends included, and how finely."""
+
+    first: int
+    last: int
+    lane_first: int
+    lane_count: int
+    columns: int
+    rows: int
+    detail: bool
+
+
+def timeline(follower: Follower, asked: Window) -> Timeline:
+    """Return a window of a run; `RunFileError` if the file cannot be read, `InputError` for no window."""
+    standing = follower.standing
+    cast, lanes = follower.cast, follower.lanes
+    if cast is None or lanes is None:
+        raise RunFileError(standing.error or "the file has not been read yet; ask again")
+    if asked.last < asked.first:
+        raise InputError(f"a window ends before it begins: {asked.first} to {asked.last}")
+    first = max(asked.first, standing.first_tick)
+    last = max(first, min(asked.last, max(standing.end_tick - 1, standing.first_tick)))
+    chosen = range(
+        min(asked.lane_first, standing.agents), min(asked.lane_first + asked.lane_count, standing.agents)
+    )
+    detail = None
+    snapshots: list[int] = []
+    try:
+        with RunReader.open(follower.path) as reader:
+            snapshots = _thinned([tick for tick in reader.snapshot_ticks() if first <= tick <= last + 1])
+            if asked.detail and last - first < DETAIL_TICKS_MAX:
+                detail = _detail(reader, cast, first, last, chosen)
+    except RunFileError:
+        if standing.error is None:
+            raise
+    counts: Counts | None = None
+    columns = max(min(asked.columns, CELLS_MAX // max(min(asked.rows, len(chosen)), 1)), 1)
+    with follower.lock:
+        if detail is None:
+            counts = lanes.window(first, last, chosen, columns=columns, rows=asked.rows)
+        per_row = 1 if detail is not None else max(-(-len(chosen) // max(asked.rows, 1)), 1)
+        rows = [_row(cast, index, min(per_row, chosen.stop - index)) for index in chosen[::per_row]]
+    return Timeline(
+        first=first,
+        last=last,
+        first_tick=standing.first_tick,
+        end_tick=standing.end_tick,
+        indexed=standing.indexed,
+        generation=standing.generation,
+        agents=standing.agents,
+        rows=rows,
+        snapshots=snapshots,
+        damaged=[damaged.tick for damaged in standing.damage if first <= damaged.tick <= last],
+        density=None if counts is None else _density(counts),
+        detail=detail,
+    )
+
+
+def _row(cast: Cast, index: int, count: int) -> Row:
+    member = cast.members[index]
+    return Row(index, count, member.id, member.kind, member.born, member.ended, member.ending)
+
+
+def _thinned(ticks: Sequence[int]) -> list[int]:
+    return sorted(ticks)[:: len(ticks) // _SNAPSHOTS_MAX + 1]
+
+
+def _density(counts: Counts) -> Density:
+    cells = np.minimum(counts.cells, 2**16 - 1).transpose(1, 0, 2)
+    marked = np.argwhere(cells[:, :, MESSAGES + 1 :])
+    return Density(
+        first=counts.first,
+        width=counts.width,
+        columns=cells.shape[1],
+        turns=cells[:, :, TURNS].ravel().tolist(),
+        messages=cells[:, :, MESSAGES].ravel().tolist(),
+        marks=[
+            (int(row), int(column), int(kind) + MESSAGES + 1, int(cells[row, column, kind + MESSAGES + 1]))
+            for row, column, kind in marked
+        ],
+    )
+
+
+def _detail(reader: RunReader, cast: Cast, first: int, last: int, chosen: range) -> Detail | None:
+    """Return the window turn by turn, or None if that is too much."""
+    drawing = _Drawing(cast, first, last, chosen)
+    # What is found in the first tick was sent up to two before.
+    for stored in reader.entries(max(first - 2, reader.header.start_tick)):
+        if stored.tick > last:
+            break
+        if stored.damage is not None:
+            continue
+        drawing.draw(*stored.decode())
+        if drawing.seen > _DETAIL_TURNS_MAX:
+            return None
+    return drawing.done()
+
+
+class _Drawing:
+    """A detailed window in the making."""
+
+    def __init__(self, cast: Cast, first: int, last: int, chosen: range) -> None:
+        self._cast = cast
+        self._first = first
+        self._last = last
+        self._chosen = chosen
+        self.seen = 0
+        self._turns: list[tuple[int, int, int, int, int]] = []
+        self._arrows: list[tuple[int, int, int, int, int, int]] = []
+        self._inputs: list[tuple[int, int, int]] = []
+        self._topics: dict[str, int] = {}
+        self._cut = False
+
+    def draw(self, entry: Entry, fuel: Fuel) -> None:
+        """Take one tick."""
+        tick, chosen = entry.tick, self._chosen
+        self.seen += len(entry.turns)
+        if tick >= self._first:
+            self._take_inputs(entry)
+        for turn, used in zip(entry.turns, fuel.used, strict=True):
+            refused = {refusal.effect for refusal in turn.refusals}
+            if tick >= self._first and turn.agent in chosen:
+                self._turns.append((tick, turn.agent, marks_of(turn), used, len(turn.effects)))
+            for place, effect in enumerate(turn.effects):
+                if isinstance(effect, (Send, Publish)) and place not in refused:
+                    self._arrow(tick, turn.agent, place, effect)
+
+    def _take_inputs(self, entry: Entry) -> None:
+        for item in entry.arrivals.inputs:
+            for agent in self._cast.readers(item.source):
+                if agent in self._chosen and len(self._inputs) < _ARROWS_MAX:
+                    self._inputs.append((entry.tick, agent, item.source))
+
+    def _arrow(self, tick: int, agent: int, place: int, effect: Send | Publish) -> None:
+        for to in self._receivers(effect, tick):
+            if agent not in self._chosen and to not in self._chosen:
+                continue
+            found = self._cast.arrival(to, tick)
+            if found < self._first and tick < self._first:
+                continue
+            if len(self._arrows) == _ARROWS_MAX:
+                self._cut = True
+                return
+            topic = self._topics.setdefault(effect.topic, len(self._topics))
+            self._arrows.append((tick, agent, place, found, to, topic))
+
+    def _receivers(self, effect: Send | Publish, tick: int) -> Iterator[int]:
+        if isinstance(effect, Publish):
+            yield from self._cast.subscribers(effect.topic, tick)
+        else:
+            to = self._cast.index.get(effect.to)
+            if to is not None:
+                yield to
+
+    def done(self) -> Detail:
+        return Detail(
+            turns=self._turns,
+            messages=self._arrows,
+            inputs=self._inputs,
+            topics=list(self._topics),
+            sources=self._cast.inputs,
+            cut=self._cut,
+        )
+
+
+def marks_of(turn: TurnEntry) -> int:
+    """Return what is remarkable about a turn, as bits by place in `MARKS`."""
+    marks = 0 if turn.kind is OutcomeKind.OK else FAILED
+    for refusal in turn.refusals:
+        marks |= DENIED_MARK if refusal.verdict == DENIED else REJECTED
+    for effect in turn.effects:
+        marks |= _mark(effect)
+    return marks
+
+
+def _mark(effect: Effect) -> int:
+    if isinstance(effect, Log):
+        return NOTE if effect.level >= 2 else 0
+    return _MARK_OF.get(type(effect), 0)
