@@ -16,8 +16,8 @@ from tickwork.journal.cursor import InputCursor, store_cursors
 
 # How much the ticks may be ahead of their journal. Bounds memory, and the work that is left at a commit.
 BACKLOG_BYTES_MAX = 8 << 20
-# Beyond this the journal is what the run waits for, and packs faster instead of better.
-_HURRY_BYTES = BACKLOG_BYTES_MAX // 4
+# Beyond this the owner packs its entries itself: it would only have to wait for them.
+_SHARE_BYTES = BACKLOG_BYTES_MAX // 4
 # Entries that come within this time are stored together: to wake a thread for each would cost the tick more.
 _GATHER_S = 0.001
 
@@ -32,6 +32,7 @@ class Item(NamedTuple):
     entry: bytes
     fuel: bytes
     cursors: Mapping[int, InputCursor]
+    body: bytes = b""
 
     @property
     def size(self) -> int:
@@ -54,6 +55,7 @@ class Appender:
         self._database = database
         self._window = window
         self._packer = EntryPacker()
+        self._own_packer = EntryPacker()
         self._queue: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._hurry = threading.Event()
         self._worked = threading.Event()
@@ -74,10 +76,12 @@ class Appender:
         return self._put_bytes - self._done_bytes
 
     def put(self, item: Item) -> None:
-        """Hand an entry over; wait while the thread is too far behind."""
+        """Hand an entry over; take work off the thread when it is behind, and wait when it is too far."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="tickwork journal", daemon=True)
             self._thread.start()
+        if self.backlog_bytes > _SHARE_BYTES:
+            item = item._replace(body=self._own_packer.pack(item.entry, item.fuel))
         self._put_bytes += item.size
         self._hand(item)
         if self.backlog_bytes > BACKLOG_BYTES_MAX:
@@ -162,7 +166,7 @@ class Appender:
         self._worked.set()
 
     def _insert(self, item: Item) -> None:
-        body = self._packer.pack(item.entry, item.fuel, fast=self.backlog_bytes > _HURRY_BYTES)
+        body = item.body or self._packer.pack(item.entry, item.fuel)
         self._cursors.update(item.cursors)
         self._database.execute(_INSERT, (item.tick, item.digests.digest, item.digests.exact, body))
         self.stored = item.tick + 1

@@ -8,8 +8,8 @@ a computed column where a table is expected.
 APPLICATION_ID = int.from_bytes(b"tick", "big")
 # Raised when an older tickwork could no longer read the file. Older formats stay readable.
 FORMAT = 2
-# Holds the compressed entry of a usual tick in one or two pages, without a chain of overflow pages.
-PAGE_BYTES = 16 * 1024
+# Large entries are stored about twice as fast as in pages of 4096 bytes; larger pages gain little more.
+PAGE_BYTES = 8192
 
 _TABLES_1 = {
     "run": "CREATE TABLE run (key TEXT PRIMARY KEY NOT NULL, value NOT NULL)",
