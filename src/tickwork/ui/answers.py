@@ -56,7 +56,10 @@ class SourceRow(msgspec.Struct, frozen=True):
 
 
 class RunDetails(msgspec.Struct, frozen=True):
-    """One run: what it is, what its exactness rests on, and how far it was read."""
+    """One run: what it is, what its exactness rests on, and how far it was read.
+
+    `place` is its path for a command, from where the viewer was started if it is below there.
+    """
 
     file: str
     place: str
@@ -80,6 +83,12 @@ class RunDetails(msgspec.Struct, frozen=True):
     parent_run: str | None
     parent_tick: int | None
     standing: Standing
+
+
+def _from_here(path: Path) -> str:
+    """Return a path as a command would name it where the viewer was started."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 class AgentList(msgspec.Struct, frozen=True):
@@ -147,7 +156,7 @@ class Viewer:
             header, spec = reader.header, reader.spec
             return RunDetails(
                 file=query.run,
-                place=str(follower.path),
+                place=_from_here(follower.path),
                 name=spec.name,
                 run=header.run,
                 seed=spec.seed,

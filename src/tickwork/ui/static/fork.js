@@ -47,9 +47,9 @@ export function fork(asked, { run, server }) {
     const remove = (list, item) => h("button", { class: "plain", title: "Take this out", on: { click: () => { list.splice(list.indexOf(item), 1); show(); } } }, "Take out");
     fill(made,
       h("fieldset", {}, h("legend", {}, "Seed"), field(edits, "seed", "another seed from there on", { inputmode: "numeric", placeholder: "as it is" })),
-      edits.drop.map((item) => h("fieldset", {}, h("legend", {}, "Drop"), h("span", {}, said(item.topic), ` at place ${item.place} for `, said(item.to)), remove(edits.drop, item))),
-      edits.replace.map((item) => h("fieldset", {}, h("legend", {}, "Replace"), h("span", {}, said(item.topic), ` at place ${item.place} for `, said(item.to)), area(item), remove(edits.replace, item))),
-      edits.inject.map((item) => h("fieldset", {}, h("legend", {}, "Message"), h("div", { class: "row" }, field(item, "to", "to", { list: "agents" }), field(item, "topic", "topic")), area(item), remove(edits.inject, item))),
+      edits.drop.map((item) => h("fieldset", {}, h("legend", {}, "Drop"), h("span", {}, said(item.topic), ` at place ${item.place} for `, said(item.to)), h("div", {}, remove(edits.drop, item)))),
+      edits.replace.map((item) => h("fieldset", {}, h("legend", {}, "Replace"), h("span", {}, said(item.topic), ` at place ${item.place} for `, said(item.to)), area(item), h("div", {}, remove(edits.replace, item)))),
+      edits.inject.map((item) => h("fieldset", {}, h("legend", {}, "Message"), h("div", { class: "row" }, field(item, "to", "to", { list: "agents" }), field(item, "topic", "topic")), area(item), h("div", {}, remove(edits.inject, item)))),
       edits.agents.map((item) => h("fieldset", {}, h("legend", {}, "Agent"), h("div", { class: "row" }, field(item, "id", "agent", { list: "agents" }), field(item, "fuel", "fuel per turn", { inputmode: "numeric", placeholder: "as it is" }),
         h("label", {}, h("input", { type: "checkbox", checked: item.restart, on: { change: (event) => { item.restart = event.target.checked; showText(); } } }), "set up anew")), remove(edits.agents, item))));
     showText();

@@ -88,8 +88,8 @@ export function tick(asked, { run }) {
         fill(body, failed(error, follow));
       }
     }
-    if (turn.outcome === null) fill(body, h("p", { class: "dim" }, "There is no turn in this tick to follow."));
-    else follow();
+    if (turn.outcome === null) return null;
+    follow();
     return h("section", { class: "panel" }, h("header", {}, h("h2", { class: "grow" }, "Causes and consequences"), reach), body);
   }
 

@@ -1,7 +1,7 @@
 // A turn and a tick as they are shown: beside the timeline in short, on their own page in full.
 
 import { empty, h, said, visible } from "/static/dom.js";
-import { bodyOf, brief, count, outcomeChip, plural } from "/static/format.js";
+import { bodyOf, brief, count, outcomeChip, plural, short } from "/static/format.js";
 import { go, link } from "/static/route.js";
 
 const panel = (title, told, ...content) => h("section", { class: "panel" },
@@ -17,7 +17,7 @@ export function tickView(tick, run, selected = null) {
   const rows = tick.turns.map((turn) => h("tr", { class: "link", "aria-selected": String(turn.agent === selected), on: { click: (event) => { if (!event.target.closest("a")) go("tick", { run, tick: tick.tick, agent: turn.agent }); } } },
     h("td", { class: "clip" }, agentLink(run, tick.tick, turn.agent), turn.setup && h("span", { class: "faint" }, " set-up")),
     h("td", {}, turn.outcome === "ok" && turn.refused ? h("span", { class: "chip warn" }, `${turn.refused} refused`) : outcomeChip(turn.outcome)),
-    h("td", { class: "number" }, count(turn.inbox)), h("td", { class: "number" }, count(turn.effects)), h("td", { class: "number" }, count(turn.fuel))));
+    h("td", { class: "number" }, count(turn.inbox)), h("td", { class: "number" }, count(turn.effects)), h("td", { class: "number", title: count(turn.fuel) }, short(turn.fuel))));
   const more = tick.total - tick.offset - tick.turns.length;
   return h("div", { class: "turn" },
     panel(`Tick ${count(tick.tick)}`, plural(tick.total, "turn"), tick.total ? h("table", {}, h("thead", {}, head), h("tbody", {}, rows)) : h("p", { class: "state small" }, "Nobody had a turn in this tick."),
@@ -31,11 +31,12 @@ export function tickView(tick, run, selected = null) {
 export function turnView(turn, { run, compact = false }) {
   return h("div", { class: "turn" },
     headOf(turn, run, compact),
-    panel("Inbox", plural(turn.inbox.length, "message"), messages(turn.inbox, turn, run, "inbox")),
-    panel("Effects", plural(turn.effects.length, "effect"), turn.effects.length
+    turn.outcome === null && h("p", { class: "dim" }, "It had no turn in this tick: nothing was there for it."),
+    turn.outcome !== null && panel("Inbox", plural(turn.inbox.length, "message"), messages(turn.inbox, turn, run, "inbox")),
+    turn.outcome !== null && panel("Effects", plural(turn.effects.length, "effect"), turn.effects.length
       ? turn.effects.map((effect) => effectOf(effect, turn, run))
-      : h("p", { class: "state small" }, turn.outcome === null ? "The agent had no turn in this tick." : "It asked for nothing.")),
-    !compact && panel("Waiting after the tick", plural(turn.mailbox.length, "message"), messages(turn.mailbox, turn, run, null)),
+      : h("p", { class: "state small" }, "It asked for nothing.")),
+    !compact && turn.mailbox.length > 0 && panel("Waiting after the tick", plural(turn.mailbox.length, "message"), messages(turn.mailbox, turn, run, null)),
     !compact && turn.timers.length > 0 && panel("Timers before the tick", plural(turn.timers.length, "timer"), turn.timers.map((timer) => h("div", { class: "item" },
       h("div", { class: "head" }, h("span", { class: "verb" }, said(timer.topic)), h("span", { class: "where" }, `due in tick ${count(timer.due)}, set in ${count(timer.set)}, request ${timer.request}`)), timer.body.bytes > 0 && bodyOf(timer.body)))));
 }
@@ -43,6 +44,7 @@ export function turnView(turn, { run, compact = false }) {
 function headOf(turn, run, compact) {
   const share = turn.fuel_limit ? Math.min(1, turn.fuel / turn.fuel_limit) : 0;
   const meter = h("i");
+  const ran = turn.outcome !== null;
   meter.style.width = `${share * 100}%`;
   return h("section", { class: "panel" },
     h("header", {}, h("h2", {}, said(turn.agent)), outcomeChip(turn.outcome), turn.setup && h("span", { class: "chip" }, "set-up"),
@@ -53,7 +55,7 @@ function headOf(turn, run, compact) {
       h("dt", {}, "Tick"), h("dd", {}, count(turn.tick)),
       h("dt", {}, "Status"), h("dd", {}, turn.status === turn.status_after ? turn.status : `${turn.status} → ${turn.status_after}`, turn.reason && [": ", said(turn.reason)]),
       turn.detail && [h("dt", {}, "Detail"), h("dd", {}, h("pre", { class: "content" }, visible(turn.detail)))],
-      h("dt", {}, "Fuel"), h("dd", {}, `${count(turn.fuel)} of ${count(turn.fuel_limit)}`, h("div", { class: "meter", role: "img", "aria-label": `${Math.round(share * 100)} percent of the fuel` }, meter)))));
+      ran && h("dt", {}, "Fuel"), ran && h("dd", {}, `${count(turn.fuel)} of ${count(turn.fuel_limit)}`, h("div", { class: "meter", role: "img", "aria-label": `${Math.round(share * 100)} percent of the fuel` }, meter)))));
 }
 
 function messages(list, turn, run, part) {
