@@ -19,7 +19,7 @@ _LAST_WORDS_S = 1
 
 
 def ui(
-    place: Annotated[
+    file: Annotated[
         Path | None,
         typer.Argument(metavar="FILE|DIR", help="A run file, or a folder of them; . if not given."),
     ] = None,
@@ -44,7 +44,7 @@ def ui(
     from tickwork.ui.serve import Served, serve  # noqa: PLC0415 - needs the extra
 
     listener = _listen(host, port)
-    served = Served(place or Path(), host, listener, version("tickwork"), allow_fork=allow_fork)
+    served = Served(file or Path(), host, listener, version("tickwork"), allow_fork=allow_fork)
     print_line(f"tickwork ui: {served.address}")
     if served.token is not None:
         say("whoever has this address may read the runs" + (" and make forks" if allow_fork else ""))
