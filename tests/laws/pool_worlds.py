@@ -49,6 +49,38 @@ _MIRROR_DATA = """
   (data (i32.const 88) "\\80\\00\\00\\00\\01\\00\\00\\00\\80\\00\\00\\00\\02\\00\\00\\00")
   (data (i32.const 128) "abc")
 """
+# Prints, sleeps, and sends to whoever its config names what the clock and the random stream say then.
+WASI = "".join(
+    f'(import "wasi_snapshot_preview1" "{name}" (func ${name} {signature}))'
+    for name, signature in {
+        "clock_time_get": "(param i32 i64 i32) (result i32)",
+        "fd_write": "(param i32 i32 i32 i32) (result i32)",
+        "poll_oneoff": "(param i32 i32 i32 i32) (result i32)",
+        "proc_exit": "(param i32)",
+        "random_get": "(param i32 i32) (result i32)",
+    }.items()
+)
+PRINT = "(drop (call $fd_write (i32.const 1) (i32.const 512) (i32.const 1) (i32.const 520)))"
+_NOW = "(drop (call $clock_time_get (i32.const 0) (i64.const 0) (i32.const {})))"
+_WORLDLY = f"""{PRINT} {_NOW.format(256)}
+  (drop (call $poll_oneoff (i32.const 600) (i32.const 700) (i32.const 1) (i32.const 780))) {_NOW.format(264)}
+  (drop (call $random_get (i32.const 272) (i32.const 8))) (i32.const 48)"""
+WORLDLY_DATA = """
+  (data (i32.const 48) "\\00\\00\\00\\00\\50\\00\\00\\00\\01")
+  (data (i32.const 96) "\\80\\00\\00\\00\\04\\00\\00\\00\\00\\01\\00\\00\\18\\00\\00\\00")
+  (data (i32.const 128) "chat\\n")
+  (data (i32.const 512) "\\80\\00\\00\\00\\05\\00\\00\\00")
+  (data (i32.const 624) "\\07\\00\\00\\00")
+"""
+_WORLDLY_SETUP = """(i32.store (i32.const 88) (local.get $config))
+  (i32.store (i32.const 92) (local.get 3)) (i32.const 16)"""
+_LATE = "(if (i64.gt_u (local.get $tick) (i64.const 2)) (then {}))"
+_WORLDLY_ENDS = {
+    "exits": _LATE.format("(call $proc_exit (i32.const 3))"),
+    "misplaces": _LATE.format(_NOW.format(-8)),
+    "chatters": _LATE.format(f"(loop $l {PRINT} (br $l))"),
+    "dies": _LATE.format("unreachable"),
+}
 _YIELD = '(import "wasi_snapshot_preview1" "sched_yield" (func $yield (result i32)))'
 _ARENA = '(func (export "tickwork_inbox") (param i32) (result i32) {})'
 _ODD_ARENAS = {
@@ -76,6 +108,8 @@ def modules() -> dict[str, bytes]:
     found["arena-mirror"] = wat(step=_MIRROR, extra=_MIRROR_DATA + _ARENA.format("(i32.const 65536)"))
     found["post"] = wat(extra=_POST)
     found["hosted"] = wat(imports=_YIELD, step="(drop (call $yield)) (i32.const 16)")
+    for name, end in {"worldly": "", **_WORLDLY_ENDS}.items():
+        found[name] = wat(imports=WASI, setup=_WORLDLY_SETUP, step=PRINT + end + _WORLDLY, extra=WORLDLY_DATA)
     found["chatter"] = chatter()
     found["tiny"] = build_c(TINY)
     return found

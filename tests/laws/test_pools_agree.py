@@ -1,6 +1,7 @@
 """Whatever runs the turns, the digests are the same."""
 
 import itertools
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from pool_worlds import TICKS, arrivals, pool_runs, programs
 import determined_run
 from guests import Answers, image_guest, program, wat
 from tickwork.core.digest import genesis
-from tickwork.core.effects import Send
+from tickwork.core.effects import Log, Send
 from tickwork.core.grants import Capability, Grant
 from tickwork.core.limits import Limits
 from tickwork.core.messages import NO_ARRIVALS, Arrivals, Input
@@ -91,12 +92,55 @@ def test_every_way_to_go_wrong_is_the_same_on_every_pool() -> None:
     ticks = assert_agree(spec, programs(), TICKS, arrivals)
     kinds = {str(turn.kind) for tick in ticks for turn in tick.settled.entry.turns}
     assert kinds >= {
-        "ok", "unreachable", "integer-divide-by-zero", "out-of-fuel", "bad-pointer", "stack-overflow",
+        "ok", "unreachable", "integer-divide-by-zero", "out-of-fuel", "bad-pointer", "stack-overflow", "exit",
     }  # fmt: skip
     details = {turn.detail for tick in ticks for turn in tick.settled.entry.turns}
     assert any("tickwork_inbox is not aligned" in detail for detail in details)
     assert any("cabi_realloc is not aligned" in detail for detail in details)
     assert any("reach beyond" in detail for detail in details)
+
+
+def test_what_guests_get_from_the_host_is_the_same_on_every_pool() -> None:
+    """Their turn's time, whatever they slept before; their own random bytes; a log of what they print."""
+    made = program(pool_worlds.modules()["worldly"])
+    agents = tuple(
+        AgentSpec(f"w-{place}", "w", made.hash, f"w-{(place + 1) % 40}".encode(), EVERYBODY, every_tick=True)
+        for place in range(40)
+    )
+    ticks = assert_agree(RunSpec("worldly", 1, 1000, 10, "portable", agents), {made.hash: made}, 12)
+    draws = set()
+    for number, tick in enumerate(ticks[1:], 1):
+        for turn in tick.settled.entry.turns:
+            sent, printed = turn.effects
+            assert isinstance(sent, Send)
+            before, after, drawn = struct.unpack("<3Q", sent.body)
+            assert (before, after) == (1000 + 10 * number, 1007 + 10 * number)
+            assert printed == Log(1, "chat\nchat")
+            draws.add(drawn)
+    assert len(draws) == 40 * 11
+
+
+def test_agents_that_print_now_and_then_are_the_same_on_every_pool() -> None:
+    """A tick in which one of many prints is not plain; those before and after it are."""
+    made = [
+        program(
+            wat(
+                imports=pool_worlds.WASI,
+                step=f"(if (i64.eq (i64.rem_u (local.get $tick) (i64.const 7)) (i64.const {often}))"
+                f" (then {pool_worlds.PRINT})) (i32.const 16)",
+                extra=pool_worlds.WORLDLY_DATA,
+            )
+        )
+        for often in (3, 99)
+    ]
+    agents = tuple(
+        AgentSpec(f"p-{place}", "p", made[place != 20].hash, b"", every_tick=True) for place in range(40)
+    )
+    ticks = assert_agree(
+        RunSpec("now and then", 1, 0, 1, "portable", agents), {one.hash: one for one in made}, 30
+    )
+    logged = [len(tick.settled.entry.turns[20].effects) for tick in ticks]
+    assert logged == [number % 7 == 3 for number in range(30)]
 
 
 def test_what_a_guest_finds_in_its_memory_is_the_same_on_every_pool() -> None:

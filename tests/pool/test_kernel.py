@@ -195,8 +195,6 @@ def test_a_pool_is_had_by_the_number_of_its_workers() -> None:
         pool = open_pool(some, workers)
         assert type(pool) is kind
         pool.close()
-    # Nothing for threads to do.
-    assert type(open_pool({caller.hash: caller})) is InlinePool
     for workers in (-1, native.WORKERS_MAX + 1):
         with pytest.raises(HostError, match="workers"):
             open_pool({}, workers)

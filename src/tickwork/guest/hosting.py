@@ -13,7 +13,8 @@ time of a turn whatever it is spent on.
 
 import ctypes
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from tickwork.core.errors import HostError
@@ -45,6 +46,27 @@ class Agent(Protocol):
         """Return the address of an export's handle; 0 while the agent is still being linked."""
 
 
+@dataclass(slots=True)
+class Wave:
+    """The turns that agents take at the same time, called by other than `Instance.step`.
+
+    Nobody prepares the state of an agent before such a turn: its first call of the host does. `number` is
+    another for each wave, `now_ns` its virtual time. `printed` gathers who printed, and `on_print` is told at
+    once; both only with the interpreter's lock, which a callback takes wherever it runs.
+    """
+
+    on_print: Callable[[], object]
+    number: int = 0
+    now_ns: int = 0
+    printed: list[int] = field(default_factory=list)
+
+    def begin(self, now_ns: int) -> None:
+        """Begin another wave at virtual time `now_ns`, in which nobody has printed."""
+        self.number += 1
+        self.now_ns = now_ns
+        self.printed.clear()
+
+
 class HostFrame:
     """An agent's side of its host calls."""
 
@@ -53,6 +75,9 @@ class HostFrame:
         self.context = context
         self.raised: BaseException | None = None
         self.allocating = False
+        self._wave: Wave | None = None
+        self._wave_number = 0
+        self._index = 0
         self._memories: dict[ExportSource, Memory] = {}
         self._word = (ctypes.c_uint64 * 1)()
         self._word_at = ctypes.addressof(self._word)
@@ -62,6 +87,25 @@ class HostFrame:
     def close(self) -> None:
         """Forget the agent; it makes no more calls."""
         _FRAMES.pop(self.number, None)
+
+    def join(self, wave: Wave, index: int) -> None:
+        """Let every turn from now on be one of `wave`; `index` is the agent's."""
+        self._wave, self._wave_number, self._index = wave, wave.number, index
+
+    def enter(self) -> VirtualState:
+        """Return the agent's state, as of this turn."""
+        wave = self._wave
+        if wave is not None and wave.number != self._wave_number:
+            self._wave_number = wave.number
+            self.agent.state.now_ns = wave.now_ns
+        return self.agent.state
+
+    def leave(self) -> None:
+        """Tell the wave if the agent has printed."""
+        wave = self._wave
+        if wave is not None and self.agent.state.output:
+            wave.printed.append(self._index)
+            wave.on_print()
 
     def take_raised(self) -> BaseException | None:
         """Return what a callback raised during the last call, and forget it."""
@@ -99,7 +143,7 @@ class ImportCall:
             raise GuestFault(OutcomeKind.UNSUPPORTED_IMPORT, f"cabi_realloc called the host ({host.name})")
         self._frame = frame
         self._host = host
-        self.state = frame.agent.state
+        self.state = frame.enter()
         self._fuel = frame.fuel()
         self._spend(_FUEL_PER_CALL)
 
@@ -177,6 +221,7 @@ def host_callback(host: HostImport, function: HostFunction) -> object:
             call = ImportCall(frame, host)
             result = function(call, arguments)
             call.charge()
+            frame.leave()
             if host.results:
                 raw[0] = (result or 0) & result_mask
         except BaseException as raised:

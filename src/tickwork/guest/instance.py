@@ -25,7 +25,7 @@ from tickwork.core.outcomes import Outcome, OutcomeKind
 from tickwork.guest import abi, capi
 from tickwork.guest.capi import func_call, get_fuel, set_fuel
 from tickwork.guest.engine import WHOLE_AGENTS_MAX
-from tickwork.guest.hosting import HostFrame, InnerTrap, define_hosts
+from tickwork.guest.hosting import HostFrame, InnerTrap, Wave, define_hosts
 from tickwork.guest.image import (
     Base,
     Reach,
@@ -322,12 +322,24 @@ class Instance:
         memory = self.handle_of(lifted.memory)
         return Handles(self._context, memory, self._step, self._step_post, self._realloc, self._arena)
 
+    def join(self, wave: Wave, index: int) -> None:
+        """Take every turn from now on in `wave`, called by others; `index` is the agent's."""
+        if self._frame is not None:
+            self._frame.join(wave, index)
+
+    def with_printed(self, outcome: Outcome) -> Outcome:
+        """Return the outcome of a turn that others called, with what the agent printed in it."""
+        printed = self._captured()
+        return Outcome(outcome.kind, outcome.effects + printed, outcome.fuel) if printed else outcome
+
     def failed_step(self, check: Callable[[abi.GuestMemory, Limits], object]) -> Outcome:
         """Return the outcome of a step that another caller made, and in which it found a fault.
 
-        `check` looks at the guest's memory again and raises the `GuestFault`; `HostError` if it finds none.
+        What a host function raised is the fault, or else what `check` raises: it looks at the guest's memory
+        again. `HostError` if it finds none.
         """
         try:
+            self._raise_raised()
             check(self._memory, self._limits)
         except GuestFault as fault:
             return self._failed(fault, self._limits.fuel_per_turn)

@@ -20,13 +20,12 @@ _log = logging.getLogger(__name__)
 def open_pool(programs: Mapping[str, Program], workers: Workers = "auto") -> InlinePool:
     """Return a pool over the programs, which are looked up by their modules' hash.
 
-    Threads where the kernel can be used, else the inline pool, which is logged once in a process. "auto"
-    starts none either where all programs call the host, since the kernel has no turn to run then. Raises
+    Threads where the kernel can be used, else the inline pool, which is logged once in a process. Raises
     `HostError` if the threads cannot be had, or their number is not between 0 and `native.WORKERS_MAX`.
     """
     if workers != "auto" and workers < 0:
         raise HostError(f"{workers} workers; give 0 or more")
-    if workers == 0 or (workers == "auto" and all(program.plan.hosts for program in programs.values())):
+    if workers == 0:
         return InlinePool(programs)
     fault = kernel_fault()
     if fault is not None:

@@ -32,12 +32,13 @@ class Fault(enum.IntEnum):
 
 def failed_outcome(instance: Instance, fault: int, first: int, second: int) -> Outcome:
     """Return the outcome of a turn that the kernel ended; raise `HostError` if the fault is the host's."""
-    if fault == Fault.REFUSED:
-        raise HostError(f"the engine refused a call: {capi.take_error(first)}")
+    refused = capi.take_error(first) if fault == Fault.REFUSED else ""
     if fault == Fault.NO_MEMORY:
         raise HostError("the system gives no more memory for a turn's effects")
 
     def check(memory: abi.GuestMemory, limits: Limits) -> None:
+        if fault == Fault.REFUSED:
+            raise HostError(f"the engine refused a call: {refused}")
         if fault == Fault.TRAP:
             raise GuestFault(outcome_of(None if first == _TRAP_UNKNOWN else first))
         if fault == Fault.LIST_UNALIGNED:

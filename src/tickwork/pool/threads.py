@@ -1,7 +1,7 @@
 """The pool of worker threads: the kernel runs the turns, without the interpreter and on every core.
 
-It takes the agents whose modules import nothing from the host. The others, and setups, run on the caller's
-thread as in the inline pool, while the workers are at theirs.
+Setups run on the caller's thread as in the inline pool, while the workers are at the other turns. Where a
+guest calls the host, its worker waits for the interpreter's lock: most turns of most guests never do.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ from tickwork.core.settling import Performed
 from tickwork.core.spec import AgentSpec
 from tickwork.core.step import Plan, Turn, plan
 from tickwork.core.world import Directory, Status, World
+from tickwork.guest.hosting import Wave
 from tickwork.guest.program import Program
 from tickwork.pool.faults import failed_outcome
 from tickwork.pool.inline import InlinePool
@@ -65,6 +66,7 @@ class ThreadsPool(InlinePool):
             self._kernel = open_kernel(count, round(stuck_s * 1e9), alone_ns)
         except OSError as error:
             raise HostError(f"the kernel cannot start {count} threads: {error}") from None
+        self._wave = Wave(self._kernel.printed)
         self._stuck_s = stuck_s
         self._stuck_error = stuck_error()
         self._fresh: list[tuple[int, AgentSpec]] = []
@@ -79,6 +81,7 @@ class ThreadsPool(InlinePool):
         with self._signals() as deliver:
             self._wake_due(world, planned.turns)
             self._admit_fresh()
+            self._wave.begin(planned.now_ns)
 
             def other(turn: Turn) -> Outcome:
                 if turn.setup:
@@ -93,7 +96,15 @@ class ThreadsPool(InlinePool):
                 outcomes: list[Outcome] = self._kernel.run(
                     planned.turns, planned.tick, planned.now_ns, other, self._failed
                 )
+            if self._wave.printed:
+                self._add_printed(planned.turns, outcomes)
         return outcomes
+
+    def _add_printed(self, turns: Sequence[Turn], outcomes: list[Outcome]) -> None:
+        printed = set(self._wave.printed)
+        for place, turn in enumerate(turns):
+            if turn.agent in printed:
+                outcomes[place] = self._instances[turn.agent].with_printed(outcomes[place])
 
     def run_quiet(self, world: World) -> Plain | list[Outcome] | None:
         """Run the whole of a quiet tick in the kernel, where it has all the agents whose turn it is.
@@ -103,7 +114,11 @@ class ThreadsPool(InlinePool):
         if self._rest > 0:
             self._rest -= 1
             return None
-        found = self._run_quiet(world)
+        if self._calls_host:
+            with held_back():
+                found = self._run_quiet(world)
+        else:
+            found = self._run_quiet(world)
         if isinstance(found, Plain):
             self._patience = 1
         else:
@@ -129,10 +144,13 @@ class ThreadsPool(InlinePool):
             agents = memoryview(held).cast("I")
             seeds = seed_bytes(world.run.seed, world.tick, agents, len(world.agents))
         judge = functools.partial(acts_freely, world)
+        self._wave.begin(world.now_ns)
         with self._watched(world):
             found = self._kernel.run_plain(turns, world.tick, world.now_ns, seeds, judge, self._failed)
         if not isinstance(found, tuple):
             outcomes: list[Outcome] | None = found
+            if outcomes is not None and self._wave.printed:
+                self._add_printed(plan(world, NO_ARRIVALS).turns, outcomes)
             return outcomes
         entry, fuel, messages, sent, outputs = found
         performed = tuple(itertools.starmap(Performed, outputs))
@@ -185,8 +203,8 @@ class ThreadsPool(InlinePool):
             yield lambda: None
 
     def _ready(self, agent: int, spec: AgentSpec) -> None:
-        if not self._programs[spec.module].plan.hosts:
-            self._fresh.append((agent, spec))
+        self._instances[agent].join(self._wave, agent)
+        self._fresh.append((agent, spec))
 
     def _admit_fresh(self) -> None:
         for agent, spec in self._fresh:

@@ -24,6 +24,7 @@ typedef struct tw_kernel {
     PyObject_HEAD
     tw_workers *workers; /* null once stopped */
     bool running;
+    bool printed; /* whether an agent has, which the host's functions tell: such a tick is not plain */
     tw_slots turn;    /* agent, setup, seed, inbox */
     tw_slots message; /* sender, topic, body, reply_to */
     PyObject *outcome;

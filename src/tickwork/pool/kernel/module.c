@@ -154,6 +154,13 @@ static PyObject *kernel_stop(tw_kernel *self, PyObject *nothing)
     Py_RETURN_NONE;
 }
 
+static PyObject *kernel_printed(tw_kernel *self, PyObject *nothing)
+{
+    (void)nothing;
+    self->printed = true;
+    Py_RETURN_NONE;
+}
+
 static size_t given_size(void *context, const void *memory)
 {
     (void)context;
@@ -194,6 +201,7 @@ static PyMethodDef kernel_methods[] = {
     {"held", (PyCFunction)tw_kernel_held, METH_NOARGS, "Whose turns the last plain tick left, or None."},
     {"run_plain", (PyCFunction)tw_kernel_run_plain, METH_VARARGS,
      "Run a tick's turns, and settle them if the tick is plain."},
+    {"printed", (PyCFunction)kernel_printed, METH_NOARGS, "Learn that an agent printed in this wave."},
     {"stop", (PyCFunction)kernel_stop, METH_NOARGS, "End the threads."},
     {"lift", (PyCFunction)kernel_lift, METH_VARARGS, "Lift a step's result from any bytes, for tests."},
     {NULL, NULL, 0, NULL},

@@ -274,13 +274,14 @@ PyObject *tw_kernel_run_plain(tw_kernel *self, PyObject *args)
     if (begun <= 0) {
         return begun < 0 ? NULL : Py_NewRef(Py_None);
     }
+    self->printed = false;
     self->running = true;
     bool fine = turns == Py_None ? run_complete(self, count) : run_gathered(self, turns, count);
     self->running = false;
     if (!fine) {
         return NULL;
     }
-    int plain = tw_wave_settle(self->workers, judge, judging);
+    int plain = self->printed ? 0 : tw_wave_settle(self->workers, judge, judging);
     if (plain < 0) {
         return NULL;
     }
