@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import guests
+from tickwork.pool.native import kernel_fault
 from tickwork.pool.signals import held_back
 
 TESTS = Path(guests.__file__).parent
@@ -97,6 +98,7 @@ from tickwork.core.spec import AgentSpec, RunSpec
 from tickwork.core.limits import Limits
 from tickwork.core.world import genesis_world
 from tickwork.pool.inline import InlinePool
+from tickwork.pool.threads import ThreadsPool
 from tickwork.runtime.loop import Loop
 
 code = wat(
@@ -109,7 +111,7 @@ code = wat(
 made = program(code)
 agent = AgentSpec("a", "a", made.hash, b"", limits=Limits(fuel_per_turn=10**10), every_tick=True)
 run = RunSpec("r", 0, 0, 1, "portable", (agent,))
-loop = Loop(genesis_world(run), InlinePool({made.hash: made}), genesis(b""))
+loop = Loop(genesis_world(run), POOL, genesis(b""))
 loop.tick(NO_ARRIVALS)
 signal.signal(signal.SIGALRM, signal.default_int_handler)
 signal.setitimer(signal.ITIMER_REAL, 0.02)
@@ -121,10 +123,22 @@ signal.setitimer(signal.ITIMER_REAL, 0)
 """
 
 
-def test_an_interrupt_during_a_guests_call_of_the_host_ends_the_tick_and_not_the_process() -> None:
+@pytest.mark.parametrize(
+    "pool",
+    [
+        "InlinePool({made.hash: made})",
+        "ThreadsPool({made.hash: made}, workers=1, alone_ns=0)",
+        "ThreadsPool({made.hash: made}, workers=1, alone_ns=1 << 62)",
+    ],
+    ids=["inline", "a worker", "the caller alone"],
+)
+def test_an_interrupt_during_a_guests_call_of_the_host_ends_the_tick_and_not_the_process(pool: str) -> None:
+    if "Threads" in pool and kernel_fault() is not None:
+        pytest.skip(f"no kernel: {kernel_fault()}")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
+    script = _SCRIPT.replace("POOL", pool)
     done = subprocess.run(
-        [sys.executable, "-c", _SCRIPT], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "interrupted at tick 1\n"
