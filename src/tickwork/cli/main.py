@@ -11,7 +11,21 @@ from typing import Annotated
 
 import typer
 
-from tickwork.cli import bisect, demo, diff, doctor, fork, inspect, new, replay, resume, run, snapshots, ui
+from tickwork.cli import (
+    bisect,
+    demo,
+    diff,
+    doctor,
+    export,
+    fork,
+    inspect,
+    new,
+    replay,
+    resume,
+    run,
+    snapshots,
+    ui,
+)
 from tickwork.cli.console import say
 from tickwork.core.errors import HostError, TickworkError
 
@@ -36,6 +50,7 @@ app.command("snapshots")(snapshots.snapshots)
 app.command("diff")(diff.diff)
 app.command("bisect")(bisect.bisect)
 app.command("ui")(ui.ui)
+app.command("export")(export.export)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 

@@ -1,0 +1,1 @@
+"""Runs for other tools: Perfetto, Parquet, JSON lines and OpenTelemetry, written while the run is retold."""

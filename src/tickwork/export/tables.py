@@ -1,0 +1,114 @@
+"""A run as tables: one row for each agent, tick, turn, message, effect and log line. Bodies are bytes."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from tickwork.core.effects import Effect, Level, Log, Metric
+from tickwork.core.messages import MessageClass
+from tickwork.core.refusals import target
+from tickwork.core.world import World
+from tickwork.runtime.fold import FoldedTick
+from tickwork.runtime.views import Row
+
+TABLES = ("agents", "ticks", "turns", "messages", "effects", "logs")
+PERFORMED = "performed"
+
+
+def tick_rows(folded: FoldedTick) -> Iterator[tuple[str, Row]]:
+    """Yield a tick's rows with the names of their tables; `agents` is not among them."""
+    entry, digests, tick = folded.settled.entry, folded.stored.digests, folded.planned.tick
+    yield (
+        "ticks",
+        {
+            "tick": tick,
+            "now_ns": folded.planned.now_ns,
+            "turns": len(entry.turns),
+            "inputs": len(entry.arrivals.inputs),
+            "undelivered": len(entry.undelivered),
+            "fuel": sum(folded.settled.fuel),
+            "digest": digests.digest.hex(),
+            "exact": digests.exact.hex(),
+        },
+    )
+    for planned, turn, used in zip(folded.planned.turns, entry.turns, folded.settled.fuel, strict=True):
+        agent = folded.before.agents[turn.agent].spec.id
+        yield (
+            "turns",
+            {
+                "tick": tick,
+                "agent": agent,
+                "setup": planned.setup,
+                "outcome": str(turn.kind),
+                "detail": turn.detail,
+                "fuel": used,
+                "inbox": len(planned.inbox),
+                "effects": len(turn.effects),
+                "refused": len(turn.refusals),
+            },
+        )
+        for place, message in enumerate(planned.inbox):
+            yield (
+                "messages",
+                {
+                    "tick": tick,
+                    "to": agent,
+                    "place": place,
+                    "sender": message.sender,
+                    "topic": message.topic,
+                    "class": MessageClass(message.kind).name.lower(),
+                    "sent": message.tick,
+                    "effect": message.effect,
+                    "reply_to": message.reply_to,
+                    "body": message.body,
+                },
+            )
+        refused = {refusal.effect: refusal for refusal in turn.refusals}
+        for place, effect in enumerate(turn.effects):
+            refusal = refused.get(place)
+            verdict = (PERFORMED, "") if refusal is None else (refusal.verdict, refusal.reason)
+            yield from _effect_rows(tick, agent, place, effect, verdict)
+
+
+def _effect_rows(
+    tick: int, agent: str, place: int, effect: Effect, verdict: tuple[str, str]
+) -> Iterator[tuple[str, Row]]:
+    fields = msgspec.structs.asdict(effect)
+    body = next((value for value in fields.values() if isinstance(value, bytes)), b"")
+    yield (
+        "effects",
+        {
+            "tick": tick,
+            "agent": agent,
+            "effect": place,
+            "kind": type(effect).__name__.lower(),
+            "target": target(effect),
+            "verdict": verdict[0],
+            "reason": verdict[1],
+            "fields": {name: value for name, value in fields.items() if not isinstance(value, bytes)},
+            "body": body,
+        },
+    )
+    if isinstance(effect, Log):
+        level = Level(effect.level).name.lower() if effect.level in set(Level) else str(effect.level)
+        yield "logs", {"tick": tick, "agent": agent, "level": level, "text": effect.text, "value": None}
+    elif isinstance(effect, Metric):
+        row: Row = {"tick": tick, "agent": agent, "level": "metric", "text": effect.name}
+        yield "logs", {**row, "value": effect.value}
+
+
+def agent_rows(world: World) -> Iterator[tuple[str, Row]]:
+    """Yield a row for each agent, as it stands in `world`."""
+    for index, state in enumerate(world.agents):
+        yield (
+            "agents",
+            {
+                "index": index,
+                "id": state.spec.id,
+                "kind": state.spec.kind,
+                "module": state.spec.module,
+                "status": str(state.status),
+                "reason": state.reason,
+                "grants": [str(grant) for grant in state.spec.grants],
+            },
+        )
