@@ -41,10 +41,11 @@ def ui(
         raise InputError(
             f"the viewer needs {' and '.join(missing)}; install it with: pip install 'tickwork[ui]'"
         )
+    from tickwork.ui.library import Library  # noqa: PLC0415 - needs the extra
     from tickwork.ui.serve import Served, serve  # noqa: PLC0415 - needs the extra
 
-    listener = _listen(host, port)
-    served = Served(file or Path(), host, listener, version("tickwork"), allow_fork=allow_fork)
+    library = Library(file or Path())
+    served = Served(library, host, _listen(host, port), version("tickwork"), allow_fork=allow_fork)
     print_line(f"tickwork ui: {served.address}")
     if served.token is not None:
         say("whoever has this address may read the runs" + (" and make forks" if allow_fork else ""))

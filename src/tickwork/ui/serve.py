@@ -1,7 +1,6 @@
 """Runs the viewer's server until it is interrupted."""
 
 import socket
-from pathlib import Path
 
 import uvicorn
 
@@ -19,9 +18,8 @@ class Served:
     """
 
     def __init__(
-        self, place: Path, host: str, listener: socket.socket, version: str, *, allow_fork: bool
+        self, library: Library, host: str, listener: socket.socket, version: str, *, allow_fork: bool
     ) -> None:
-        library = Library(place)
         self.listener = listener
         self.viewer = Viewer(library, version, Forks(library) if allow_fork else None)
         self.host = host
@@ -38,20 +36,21 @@ class Served:
 
 def serve(served: Served, *, last_words_s: int) -> None:
     """Serve until SIGINT or SIGTERM; `last_words_s` is how long answers under way may still take then."""
-    app = create_app(served.viewer, host=served.host, port=served.port, token=served.token)
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        lifespan="on",
-        timeout_graceful_shutdown=last_words_s,
-        ws="none",
-        limit_concurrency=256,
-    )
-    server = uvicorn.Server(config)
     try:
-        server.run(sockets=[served.listener])
+        app = create_app(served.viewer, host=served.host, port=served.port, token=served.token)
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            lifespan="on",
+            timeout_graceful_shutdown=last_words_s,
+            ws="none",
+            limit_concurrency=256,
+        )
+        uvicorn.Server(config).run(sockets=[served.listener])
+    except KeyboardInterrupt:
+        pass  # uvicorn shuts down and raises again what ended it: that is how a server is meant to end
     finally:
         served.viewer.close()
         served.listener.close()

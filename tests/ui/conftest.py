@@ -1,0 +1,31 @@
+"""One folder of runs and one viewer of it for all tests that only look."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("starlette", reason="needs the extra `ui`")
+pytest.importorskip("uvicorn", reason="needs the extra `ui`")
+
+from viewer_runs import crowd, forked, hostile, torn, usual
+from viewer_server import Server, viewer
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with usual.tick, its fork.tick, hostile.tick, crowd.tick, torn.tick and text.tick."""
+    folder = tmp_path_factory.mktemp("viewed")
+    file = usual(folder)
+    forked(folder, file)
+    hostile(folder)
+    crowd(folder)
+    torn(folder, file)
+    (folder / "text.tick").write_text("not a run " * 100)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(runs: Path) -> Iterator[Server]:
+    with viewer(runs) as served:
+        yield served
