@@ -9,59 +9,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "agents"))
 
-TICKET = {
-    "id": "T-1", "service": "orders-db", "title": "replica lags behind", "hops": 0, "tags": ["new", "db"],
-    "text": "the read replica is minutes behind since the deploy, dashboards show old orders",
-}  # fmt: skip
+from tickwork.bench.projects import TICKET, desk_project, tiny_project  # noqa: E402
+
 WARM_TICKS = 20
-
-
-def grants_to(target):
-    from tickwork.core.grants import Capability, Grant
-
-    return (Grant(Capability.SEND, target),)
-
-
-def project_of(agents, modules, inputs=()):
-    from tickwork.core.spec import RunSpec
-    from tickwork.runtime.project import Project
-
-    spec = RunSpec(
-        name="bench", seed=1, start_ns=0, tick_ns=1_000_000, floats="portable", agents=tuple(agents),
-        inputs=tuple(inputs),
-    )  # fmt: skip
-    return Project(spec, modules)
-
-
-def tiny_project(count, messages):
-    from tickwork.core.digest import content_hash
-    from tickwork.core.spec import AgentSpec
-    from tickwork.guest.c_source import build_c
-
-    code = build_c(HERE / "agents" / "tiny.c")
-    name = content_hash(code)
-    config = f"{count} {messages}".encode()
-    grants = grants_to("a-*")
-    agents = [AgentSpec(f"a-{i}", "tiny", name, config, grants, every_tick=True) for i in range(count)]
-    return project_of(agents, {name: code})
-
-
-def desk_project(count):
-    from tickwork.core.digest import content_hash
-    from tickwork.core.spec import AgentSpec, InputSpec
-    from tickwork.guest.python_guest import python_guest
-    from tickwork.guest.python_source import python_preamble
-
-    guest = python_guest()
-    name = content_hash(guest)
-    preamble = python_preamble("desk.py", (HERE / "agents" / "desk.py").read_text())
-    agents = []
-    for index in range(count):
-        following = f"desk-{(index + 1) % count}"
-        config = json.dumps({"next": following}).encode()
-        agents.append(AgentSpec(f"desk-{index}", "desk", name, config, grants_to(following), preamble))
-    everyone = tuple(agent.id for agent in agents)
-    return project_of(agents, {name: guest}, [InputSpec("tickets", "ticket", everyone, 1)])
 
 
 def resident_mib():
@@ -76,9 +26,13 @@ POOLS = {"inline": 0, "kernel": 1, "threads": "auto"}
 
 
 def recorded(project, folder, pool="threads"):
+    return tickwork_run(project, folder, POOLS[pool])
+
+
+def tickwork_run(project, folder, workers):
     import tickwork
 
-    return tickwork.record(project, Path(folder) / "bench.tick", workers=POOLS[pool])
+    return tickwork.record(project, Path(folder) / "bench.tick", workers=workers)
 
 
 def turns(count, messages, ticks, journal, pool):
@@ -95,7 +49,7 @@ def turns(count, messages, ticks, journal, pool):
                 run.finish()
             else:
                 for _ in range(ticks):
-                    run._loop.tick(NO_ARRIVALS)
+                    run.loop.tick(NO_ARRIVALS)
             elapsed = time.perf_counter() - started
             assert not run.tally.failed, run.tally.failed
         size = (Path(folder) / "bench.tick").stat().st_size
@@ -103,6 +57,79 @@ def turns(count, messages, ticks, journal, pool):
         "turns_per_s": int(count) * ticks / elapsed,
         "bytes_per_message": size / run.tally.messages,
     }
+
+
+def checksum(entry):
+    """FNV-1a over a tick's messages: receiver, then body, in the senders' order; as the peers have it."""
+    h = 14695981039346656037
+    for turn in entry.turns:
+        for effect in turn.effects:
+            for byte in int(effect.to[2:]).to_bytes(4, "little") + effect.body:
+                h = (h ^ byte) * 1099511628211 & (1 << 64) - 1
+    return f"{h:016x}"
+
+
+def tiny_sum(count, messages, ticks):
+    """The checksum of the messages of tick `ticks`."""
+    project = tiny_project(int(count), int(messages))
+    with tempfile.TemporaryDirectory() as folder, recorded(project, folder) as run:
+        return {"checksum": checksum(run.advance(int(ticks) + 1).entry)}
+
+
+def speedup(spin, heavy, ticks):
+    """The same turns on one worker and on two, there and back again, without a journal."""
+    from tickwork.core.messages import NO_ARRIVALS
+
+    project = tiny_project(200, 1, spin=int(spin), heavy=int(heavy))
+    seconds = {1: 0.0, 2: 0.0}
+    for workers in (1, 2, 2, 1):
+        with tempfile.TemporaryDirectory() as folder, tickwork_run(project, folder, workers) as run:
+            run.advance(3)
+            started = time.perf_counter()
+            for _ in range(int(ticks)):
+                run.loop.tick(NO_ARRIVALS)
+            seconds[workers] += time.perf_counter() - started
+            assert not run.tally.failed, run.tally.failed
+    return {
+        "speedup": seconds[1] / seconds[2],
+        "turn_us": seconds[1] / 2 / int(ticks) / 200 * 1e6,
+    }
+
+
+def million(messages):
+    """Resident memory while a run delivers so many messages, after a fifth of them and at the end."""
+    with tempfile.TemporaryDirectory() as folder, recorded(tiny_project(200, 0), folder) as run:
+        figures = {}
+        for share in (0.2, 1.0):
+            while run.tally.messages < share * int(messages):
+                run.advance(50)
+            figures[f"pss_mib_at_{share:.0%}"] = resident_mib()[0]
+        figures["messages"] = run.tally.messages
+    return figures
+
+
+def epidemic():
+    from tickwork.runtime.assemble import load_project
+
+    started = time.perf_counter()
+    project = load_project(HERE.parent / "examples" / "epidemic")
+    with tempfile.TemporaryDirectory() as folder:
+        project = project.with_paths(inputs={}, outputs={"curve": str(Path(folder) / "curve.jsonl")})
+        with recorded(project, folder) as run:
+            run.advance()
+            start_s = time.perf_counter() - started
+            run.run_to_end()
+            run.finish()
+            return {"seconds": time.perf_counter() - started, "start_s": start_s}
+
+
+def epidemic_mesa():
+    sys.path.insert(0, str(HERE / "peers"))
+    import epidemic_mesa as model
+
+    started = time.perf_counter()
+    model.simulate(10_000, 1)
+    return {"seconds": time.perf_counter() - started}
 
 
 def python_guest_turn(count, ticks):
@@ -366,6 +393,11 @@ MEASUREMENTS = {
     "snapshot-overhead": snapshot_overhead,
     "travel": travel,
     "readers": readers,
+    "tiny-sum": tiny_sum,
+    "speedup": speedup,
+    "million": million,
+    "epidemic": epidemic,
+    "epidemic-mesa": epidemic_mesa,
 }
 
 if __name__ == "__main__":

@@ -12,8 +12,10 @@ import platform
 import statistics
 import subprocess
 import sys
-from importlib.metadata import version
+from datetime import UTC, datetime
 from pathlib import Path
+
+from tickwork.bench.measurements import machine
 
 HERE = Path(__file__).parent
 REPEAT = 5
@@ -67,6 +69,80 @@ def turns(repeat: int) -> list[tuple[str, float, str]]:
             size = statistics.median(run["bytes_per_message"] for run in runs["inline", "journal"])
             rows.append((f"{label}, run file", size, "B/message"))
     return rows
+
+
+def against_peers(repeat: int) -> list[tuple[str, float, str]]:
+    """The same crowd on other runtimes and on ours, in turn: 1 to 4 messages of 32 to 200 B a turn."""
+    sys.path.insert(0, str(HERE / "peers"))
+    import crowds
+
+    rows: list[tuple[str, float, str]] = []
+    with crowds.modules() as built:
+        for agents in (200, 1000):
+            rates: dict[str, list[float]] = {}
+            for _ in range(repeat):
+                for journal, shown in (("none", "without its journal"), ("journal", "with its journal")):
+                    found = measure("turns", agents, 0, 400_000 // agents, journal, "threads")
+                    rates.setdefault(f"tickwork {shown}", []).append(found["turns_per_s"])
+                for peer in crowds.PEERS:
+                    if crowds.missing(peer.tool) is None:
+                        ticks = max(crowds.TICKS[peer.tool] // agents, 5)
+                        found = crowds.run(built, peer, agents=agents, messages=0, ticks=ticks, warm=20)
+                        rates.setdefault(peer.label, []).append(found["turns_per_s"])
+            ours = rates["tickwork without its journal"]
+            for label, found in rates.items():
+                rows.append((f"{agents} agents, {label}", statistics.median(found), "turns/s"))
+                if found is not ours:
+                    ratio = statistics.median(a / b for a, b in zip(ours, found, strict=True))
+                    rows.append(("  tickwork without its journal / this", ratio, "x"))
+                    ratio = statistics.median(
+                        a / b for a, b in zip(rates["tickwork with its journal"], found, strict=True)
+                    )
+                    rows.append(("  tickwork with its journal / this", ratio, "x"))
+        rows += [
+            (f"not measured: {crowds.missing(tool)}", 0.0, "")
+            for tool in crowds.TICKS
+            if crowds.missing(tool)
+        ]
+    return rows
+
+
+def speedups(repeat: int) -> list[tuple[str, float, str]]:
+    """Two workers over one, by the size of a turn, also where every 20th agent works 20 times as long."""
+    rows = []
+    for spin, ticks in ((0, 4000), (600, 1000), (6000, 100), (30_000, 30), (1_200_000, 2)):
+        for heavy, shown in ((1, "even"), (20, "uneven")):
+            if heavy > 1 and spin > 30_000:
+                heavy = 5  # noqa: PLW2901 - 20 times two milliseconds would be more than the fuel of a turn
+            found = [measure("speedup", spin, heavy, ticks) for _ in range(repeat)]
+            turn_us = statistics.median(one["turn_us"] for one in found)
+            gain = statistics.median(one["speedup"] for one in found)
+            rows.append((f"turns of {turn_us:.1f} us on average, {shown} load: 2 workers / 1", gain, "x"))
+    return rows
+
+
+def million(_repeat: int) -> list[tuple[str, float, str]]:
+    """Memory over a run of more than a million messages, journaled."""
+    figures = measure("million", 1_200_000)
+    return [
+        ("messages delivered", figures["messages"], ""),
+        ("resident after a fifth of them (PSS)", figures["pss_mib_at_20%"], "MiB"),
+        ("resident at the end", figures["pss_mib_at_100%"], "MiB"),
+    ]
+
+
+def epidemic(repeat: int) -> list[tuple[str, float, str]]:
+    """examples/epidemic with its journal, and the same model in Mesa, both from nothing to the end."""
+    ours, theirs = [], []
+    for _ in range(repeat):
+        ours.append(measure("epidemic")["seconds"])
+        theirs.append(measure("epidemic-mesa")["seconds"])
+    return [
+        ("10,000 people in tickwork: start, run, journal", statistics.median(ours), "s"),
+        ("  of it the start", measure("epidemic")["start_s"], "s"),
+        ("10,000 people in Mesa: start, run", statistics.median(theirs), "s"),
+        ("  Mesa / tickwork", statistics.median(t / o for o, t in zip(ours, theirs, strict=True)), "x"),
+    ]
 
 
 def python_turn(repeat: int) -> list[tuple[str, float, str]]:
@@ -153,6 +229,10 @@ def followed(repeat: int) -> list[tuple[str, float, str]]:
 
 BENCHMARKS = {
     "turns": turns,
+    "peers": against_peers,
+    "speedup": speedups,
+    "million": million,
+    "epidemic": epidemic,
     "python-turn": python_turn,
     "loading": loading,
     "scale": scale,
@@ -171,17 +251,15 @@ def main() -> None:
     unknown = [name for name in options.names if name not in BENCHMARKS]
     if unknown or options.repeat < 1:
         parser.error(f"no benchmark {unknown[0]!r}" if unknown else "--repeat takes a positive number")
-    machine = {
-        "tickwork": version("tickwork"),
-        "wasmtime": version("wasmtime"),
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-    }
+    about = machine()
     results = {name: BENCHMARKS[name](options.repeat) for name in options.names or BENCHMARKS}
     if options.json:
-        sys.stdout.write(json.dumps({"machine": machine, "results": results}) + "\n")
+        sys.stdout.write(
+            json.dumps({"date": datetime.now(UTC).date().isoformat(), "machine": about, "results": results})
+            + "\n"
+        )
         return
-    print(", ".join(f"{key} {value}" for key, value in machine.items()), f"- medians of {options.repeat}")
+    print(", ".join(f"{key} {value}" for key, value in about.items()), f"- medians of {options.repeat}")
     for name, rows in results.items():
         print(f"\n{name}")
         for label, value, unit in rows:

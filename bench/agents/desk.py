@@ -4,11 +4,15 @@ from tickwork_agent import Agent, Message
 
 
 class Desk(Agent):
-    def setup(self, config: dict) -> None:
+    """One desk of a ring."""
+
+    def setup(self, config: dict[str, str]) -> None:
+        """Learn who comes next."""
         self.next = config["next"]
         self.seen: dict[str, int] = {}
 
     def on_ticket(self, message: Message) -> None:
+        """Note the ticket and pass it on."""
         ticket = message.json()
         service = ticket["service"]
         self.seen[service] = self.seen.get(service, 0) + 1

@@ -8,6 +8,7 @@
 static uint64_t state;
 static tw_string neighbours[NEIGHBOURS];
 static uint32_t messages;
+static uint64_t spin;
 
 static uint64_t mix(uint64_t h) {
   h ^= h << 13;
@@ -15,16 +16,24 @@ static uint64_t mix(uint64_t h) {
   return h ^ h << 17;
 }
 
-/* The config is "COUNT MESSAGES": how many agents there are, and how many messages to send, 0 for 1 to 4. */
+/* Reads the number at *at and what is behind it up to the next; returns whether there is one. */
+static bool take_number(tw_string text, uint32_t *at, uint64_t *number) {
+  uint32_t end = *at;
+  while (end < text.size && text.data[end] != ' ') end++;
+  bool found = tw_parse_u64(tw_bytes(text.data + *at, end - *at), number);
+  *at = end < text.size ? end + 1 : end;
+  return found;
+}
+
+/* The config is "COUNT MESSAGES" or "COUNT MESSAGES SPIN": how many agents there are, how many messages to send, 0 for
+ * 1 to 4, and how many rounds of mixing to spend besides. */
 static tw_result on_setup(const tw_identity *me) {
   uint64_t self = 0, count = 0, wanted = 0;
-  uint32_t space = 0;
-  while (space < me->config.size && me->config.data[space] != ' ') space++;
+  uint32_t at = 0;
   if (me->id.size < 3 || !tw_parse_u64(tw_bytes(me->id.data + 2, me->id.size - 2), &self)) return "the id is not a-N";
-  if (!tw_parse_u64(tw_bytes(me->config.data, space), &count) || !count) return "the config is not COUNT MESSAGES";
-  if (space == me->config.size ||
-      !tw_parse_u64(tw_bytes(me->config.data + space + 1, me->config.size - space - 1), &wanted) || wanted > 4)
+  if (!take_number(me->config, &at, &count) || !count || !take_number(me->config, &at, &wanted) || wanted > 4)
     return "the config is not COUNT MESSAGES";
+  if (at < me->config.size && !take_number(me->config, &at, &spin)) return "the config is not COUNT MESSAGES SPIN";
   messages = (uint32_t)wanted;
   state = self * 0x9E3779B97F4A7C15ull ^ 88172645463325252ull;
   for (uint32_t i = 0; i < NEIGHBOURS; i++) {
@@ -40,6 +49,7 @@ static tw_result on_step(const tw_context *now, tw_inbox inbox) {
   uint64_t h = state ^ now->tick;
   for (TW_EACH(message, inbox))
     for (uint32_t i = 0; i < message->body.size; i += 8) h = (h ^ (uint8_t)message->body.data[i]) * 1099511628211ull;
+  for (uint64_t i = 0; i < spin; i++) h = mix(h | 1);
   state = h = mix(h | 1);
   uint32_t count = messages ? messages : 1 + (uint32_t)(h >> 7 & 3);
   for (uint32_t i = 0; i < count; i++) {

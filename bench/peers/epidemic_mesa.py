@@ -2,7 +2,7 @@
 
     python bench/peers/epidemic_mesa.py [PEOPLE] [SEED]
 
-In a step, who was sick before it meets its contacts and may recover; whom somebody infected in the step before
+In a step, who was sick before it meets its contacts and may recover; who was infected in the step before
 becomes sick, and meets others from the next step on. Only the sick are visited, as with tickwork.
 """
 

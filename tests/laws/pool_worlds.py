@@ -2,13 +2,13 @@
 
 import functools
 import struct
-from pathlib import Path
 
 from core_strategies import effects, runs, weighted
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from guests import REALLOC, Answers, chatter, image_guest, program, wat
+from tickwork.bench.projects import AGENTS
 from tickwork.core.digest import content_hash
 from tickwork.core.effects import Send
 from tickwork.core.messages import Arrivals, Input
@@ -17,7 +17,7 @@ from tickwork.guest.c_source import build_c
 from tickwork.guest.program import Program
 
 TICKS = 5
-TINY = Path(__file__).parents[2] / "bench" / "agents" / "tiny.c"
+TINY = AGENTS / "tiny.c"
 _SEND = Send("a", "t", b"body", 1)
 
 # Each goes wrong, or strains what carries it, in a place of its own; by tick, so that all of them start.

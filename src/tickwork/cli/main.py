@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from tickwork.cli import (
+    bench,
     bisect,
     demo,
     diff,
@@ -51,6 +52,7 @@ app.command("diff")(diff.diff)
 app.command("bisect")(bisect.bisect)
 app.command("ui")(ui.ui)
 app.command("export")(export.export)
+app.command("bench")(bench.bench)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 

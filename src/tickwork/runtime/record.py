@@ -166,7 +166,7 @@ class Run:
         self._writer = writer
         self._outputs = outputs
         self._pool = pool
-        self._loop = loop
+        self.loop = loop
         self._started_s = self._committed_s = monotonic_s()
         self._snapshots = Snapshots(self.project.snapshots, writer, pool, self._started_s)
 
@@ -195,12 +195,12 @@ class Run:
     @property
     def world(self) -> World:
         """The world before the next tick."""
-        return self._loop.world
+        return self.loop.world
 
     @property
     def digests(self) -> Digests:
         """The digests after the last tick."""
-        return self._loop.digests
+        return self.loop.digests
 
     @property
     def inputs_exhausted(self) -> bool:
@@ -274,7 +274,7 @@ class Run:
             raise _StopWished
 
     def _tick(self) -> Ticked:
-        ticked = self._loop.tick(self._arrivals())
+        ticked = self.loop.tick(self._arrivals())
         tick = ticked.world.tick - 1
         if self._inputs:
             self._writer.note_inputs({source: item.cursor for source, item in self._inputs.items()})
