@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from viewer_runs import MODULES, plain_header, plain_ticks
-from viewer_server import Server, viewer
+from viewer_server import Server, all_read, viewer
 
 from diff_runs import change
 from shell_projects import SLOW, TICKER, entries_of, project
@@ -123,10 +123,12 @@ def test_a_file_that_goes_and_comes_back_is_followed_again(tmp_path: Path, runs:
 def test_a_viewer_that_is_started_again_goes_on(tmp_path: Path, runs: Path) -> None:
     shutil.copy(runs / "usual.tick", tmp_path / "kept.tick")
     with viewer(tmp_path) as served:
-        port, before = served.port, served.ask("timeline", run="kept.tick", detail=True)
+        all_read(served, "kept.tick")
+        port, before = served.port, _window(served)
     with viewer(tmp_path, "--port", port) as served:
         assert served.port == port
-        assert served.ask("timeline", run="kept.tick", detail=True) == before
+        all_read(served, "kept.tick")
+        assert _window(served) == before
 
 
 @pytest.mark.parametrize("where", [0.2, 0.5, 0.8])
@@ -194,3 +196,7 @@ def _watch(served: Server, over: Event) -> None:
             "search?run=watched.tick&text=tick",
         ):
             served.request(f"/api/{path}")
+
+
+def _window(served: Server) -> Any:
+    return served.ask("timeline", run="kept.tick", detail=True)

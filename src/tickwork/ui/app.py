@@ -136,10 +136,11 @@ def _following(viewer: Viewer) -> Callable[[Request], Any]:
     async def follow(request: Request) -> Response:
         try:
             query = _stream_query(request, FOLLOW)
-            viewer.follower(query.run)
+            # Once: the file may go and come back while somebody listens.
+            path = viewer.library.path(query.run)
         except (msgspec.ValidationError, InputError) as error:
             return _refusal(404, str(error))
-        return _streamed(standings(lambda: viewer.follower(query.run)))
+        return _streamed(standings(lambda: viewer.followers.get(path)))
 
     return follow
 

@@ -126,11 +126,11 @@ class Follower:
                     f"{self.path}: begins with tick {reader.header.start_tick}, beyond any run"
                 )
             self._recognise(reader, signature)
-            self.looked.set()  # from here on questions can be answered in part
             last = reader.last_tick
             header = reader.header
             end_tick = header.start_tick if last is None else last + 1
             self._tell(status=reader.status, end_tick=end_tick, error=None)
+            self.looked.set()  # from here on questions can be answered in part
             self._read(reader)
 
     def _recognise(self, reader: RunReader, signature: Signature) -> None:
