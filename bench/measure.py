@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE / "agents"))
 
-from tickwork.bench.projects import TICKET, desk_project, tiny_project  # noqa: E402
+
+from tickwork.bench.projects import AGENTS, TICKET, desk_project, tiny_project
 
 WARM_TICKS = 20
 
@@ -149,6 +149,7 @@ def python_guest_turn(count, ticks):
 
 def python_native_turn(count, ticks):
     """The same class and messages in plain CPython: dispatch, JSON and effects, no sandbox, no journal."""
+    sys.path.insert(0, str(AGENTS))
     from desk import Desk
 
     from tickwork_agent import Message
