@@ -6,11 +6,9 @@ import tempfile
 import time
 from pathlib import Path
 
-HERE = Path(__file__).parent
-
-
 from tickwork.bench.projects import AGENTS, TICKET, desk_project, tiny_project
 
+HERE = Path(__file__).parent
 WARM_TICKS = 20
 
 
