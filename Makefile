@@ -39,11 +39,13 @@ imports: venv
 	$(BIN)/lint-imports
 
 bench: venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r bench/peers/requirements.txt
 	$(BIN)/python bench/run.py
 
 # The same laws and attacks as in `make test`, with many more examples.
 fuzz: venv
 	HYPOTHESIS_PROFILE=soak $(BIN)/pytest tests/laws tests/attacks tests/guest tests/pool tests/journal tests/manifest
+	tests/fuzz/fuzz.sh $${TICKWORK_FUZZ_S:-600} build/fuzz/corpus
 
 # Runs that are killed, over and over, for as long as it says; then the fuzzers.
 soak: venv
