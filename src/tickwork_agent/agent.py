@@ -14,6 +14,7 @@ The object lives as long as the agent: what `setup` and the handlers store on `s
 Effects are collected during a turn and returned to the runtime at its end; none happens if the turn fails.
 """
 
+import functools
 import random as stdlib_random  # noqa: TID251 - runs inside the guest, always seeded by the turn
 from collections.abc import Sequence
 from typing import Any, Self
@@ -41,6 +42,7 @@ _CANCEL_TOPIC = "cancel"
 _HANDLER_NAME = str.maketrans(".-", "__")
 
 
+@functools.lru_cache
 def handler_name(topic: str) -> str:
     """Return the name of the method that handles `topic`: `on_` and the topic, dots and dashes as `_`."""
     return "on_" + topic.translate(_HANDLER_NAME)

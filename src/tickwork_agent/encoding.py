@@ -1,12 +1,39 @@
 """How an author's values become the ABI's bytes, names and numbers; each fault is told where it was made."""
 
 import json
+import json.encoder
+from collections.abc import Callable
 from typing import Any
 
 Body = Any  # bytes, str, or a value that the json module can encode
 U64_MAX = 2**64 - 1
 
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _faster_encode() -> Callable[[Any], str]:
+    """Return `_json.encode`, which makes its encoder in C anew for every value, with one made once."""
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return _json.encode
+    containers: dict[int, object] = {}  # those that are being encoded, to know when one contains itself
+    flags = (_json.sort_keys, _json.skipkeys, _json.allow_nan)
+    separators = (_json.key_separator, _json.item_separator)
+    pieces = make(
+        containers, _json.default, json.encoder.encode_basestring, _json.indent, *separators, *flags
+    )
+
+    def encode(value: Any) -> str:
+        try:
+            return "".join(pieces(value, 0))
+        except BaseException:
+            containers.clear()
+            raise
+
+    return encode
+
+
+_encode = _faster_encode()
 
 
 def encode_body(body: Body) -> bytes:

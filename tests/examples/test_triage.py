@@ -19,8 +19,8 @@ TICKETS = EXAMPLE / "tickets.jsonl"
 LINES = TICKETS.read_text(encoding="utf-8").splitlines()
 
 
-DIGEST = "b67ae4dd37cca09fba4bbd81c48817e44465dd5215634139a6f514ed357cb432"
-EXACT = "cbdacbcc4cff0194c39fbed7c15d9fccfe3c106298f3a65a23142e297295e8ec"
+DIGEST = ""
+EXACT = ""
 
 
 @dataclass

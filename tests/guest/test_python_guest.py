@@ -221,7 +221,7 @@ def test_a_failure_is_told_as_a_traceback_of_the_authors_file(program: Program) 
     [
         ("exit", "SystemExit: 3"),
         ("memory", "MemoryError"),
-        ("deep", "(956 frames in the middle of the traceback are left out)"),
+        ("deep", "(957 frames in the middle of the traceback are left out)"),
         ("file", "FileNotFoundError: [Errno 44] No such file or directory: '/etc/passwd'"),
     ],
 )

@@ -16,7 +16,7 @@ INITIALIZE_EXPORT = "_initialize"
 ARENA_EXPORT = "tickwork_inbox"
 
 _INITIALIZE = Signature((), ())
-_ARENA = Signature(("i32",), ("i32",))
+ARENA = Signature(("i32",), ("i32",))
 _ONLY_INSTANCE = 0
 
 
@@ -65,7 +65,7 @@ def plan_bare(data: bytes) -> LinkPlan:
         lifted[name] = linker.lift(name, ExportSource(_ONLY_INSTANCE, name), options)
     initialize = _optional(parsed, INITIALIZE_EXPORT, _INITIALIZE)
     return linker.plan(
-        lifted, () if initialize is None else (initialize,), _optional(parsed, ARENA_EXPORT, _ARENA)
+        lifted, () if initialize is None else (initialize,), _optional(parsed, ARENA_EXPORT, ARENA)
     )
 
 

@@ -12,9 +12,10 @@ that an agent never makes; the host ends a turn that calls it.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from tickwork.core.errors import ModuleError
-from tickwork.guest.bare import plan_bare
+from tickwork.guest.bare import ARENA, ARENA_EXPORT, plan_bare
 from tickwork.guest.binary import (
     COMPONENT_HEADER,
     CORE_HEADER,
@@ -43,9 +44,12 @@ from tickwork.guest.component_scope import (
     read_alias,
     read_definition,
 )
+from tickwork.guest.core_module import Signature
 from tickwork.guest.linker import CoreExports, InlineExports, Linker
-from tickwork.guest.plan import ExportSource, LinkPlan
+from tickwork.guest.plan import ExportSource, Lifted, LinkPlan
 from tickwork.guest.world import EXPORTS, check_type, check_version, missing_exports
+
+DIRECT_STEP_EXPORT = "tickwork_step"
 
 # A component may instantiate another many times in a few bytes, so what is carried out is counted.
 # A CPython guest needs 80 kB and 2 components.
@@ -95,7 +99,19 @@ def _plan_component(data: bytes) -> LinkPlan:
             raise ModuleError(f"export {name!r} lifts an import or built-in, not a function of a core module")
         check_type(name, func.type)
         lifted[name] = linker.lift(name, func.item, func.options)
-    return linker.plan(lifted)
+    return _with_direct_step(linker, lifted)
+
+
+def _with_direct_step(linker: Linker, lifted: dict[str, Lifted]) -> LinkPlan:
+    """Return the plan, in which a core module that offers it takes turns directly (docs/reference/abi.md)."""
+    usual = lifted["step"]
+    direct = linker.find_functions(
+        (DIRECT_STEP_EXPORT, Signature(usual.params, usual.results)), (ARENA_EXPORT, ARENA)
+    )
+    if direct is None:
+        return linker.plan(lifted)
+    step, arena = direct
+    return linker.plan({**lifted, "step": replace(usual, func=step, post=None)}, arena=arena)
 
 
 class _Carrier:

@@ -158,6 +158,27 @@ class Linker:
             self._hosts.append(host)
         return HostSource(host.index)
 
+    def find_functions(self, *wanted: tuple[str, Signature]) -> tuple[ExportSource, ...] | None:
+        """Return the functions of the first instance that exports all of these by name, or None.
+
+        `ModuleError` if one of them has another type.
+        """
+        names = [name for name, _ in wanted]
+        having = (
+            index
+            for index, instance in enumerate(self._instances)
+            if all(name in self._parsed[instance.module].exports for name in names)
+        )
+        first = next(having, None)
+        if first is None:
+            return None
+        found = tuple(ExportSource(first, name) for name in names)
+        for source, (name, expected) in zip(found, wanted, strict=True):
+            kind = self.signature(source)
+            if kind != expected:
+                raise ModuleError(f"{name} must be a core function {expected}, found {kind or 'no function'}")
+        return found
+
     def signature(self, source: ExportSource) -> Signature | None:
         """Return the type of the exported function, or None where the export is not a function."""
         return self._parsed[self._instances[source.instance].module].export_signature(source.export)

@@ -1,4 +1,4 @@
-"""Builds the Python guest: compiles steady.c with zig, and runs componentize-py with it preloaded."""
+"""Builds the Python guest: compiles its C with zig, and runs componentize-py with steady.c preloaded."""
 
 import os
 import platform
@@ -14,7 +14,11 @@ from tickwork.core.errors import HostError
 from tickwork.guest import python_pin
 
 COMPONENTIZE_PY = "0.25.1"
+# Its compiler's output for turn.c is part of the guest.
+ZIGLANG = "0.17.0"
 WORLD = "agent"
+_TURN_LIBRARY = "tickwork_turn.cpython-314-wasm32-wasi.so"
+_WARNINGS = ("-Wall", "-Wextra", "-Werror")
 # steady.c's word that the kernel refused its filter.
 _EXIT_REFUSED = 97
 _SECONDS_MAX = 600
@@ -26,7 +30,8 @@ _MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64
 _GUEST = Path(__file__).parent
 _PACKAGE = _GUEST.parent
 _APPLICATION = _GUEST / "python_build" / "app.py.txt"
-_STEADY = _GUEST / "python_build" / "steady.c"
+_TURN_SOURCES = ("turn.c", "heap.c")
+_C_SOURCES = ("steady.c", *_TURN_SOURCES, "cpython.h", "heap.h")
 _WIT = _PACKAGE / "wit" / "tickwork-agent.wit"
 _AGENT_PACKAGE = _PACKAGE.parent / "tickwork_agent"
 
@@ -35,7 +40,8 @@ _RUN_COMPONENTIZE_PY = "import sys, componentize_py; sys.exit(componentize_py.sc
 
 def sources() -> dict[str, bytes]:
     """Return every file that the guest is built from, by its path in the build."""
-    files = {"app.py": _APPLICATION, "steady.c": _STEADY, "agent.wit": _WIT}
+    files = {"app.py": _APPLICATION, "agent.wit": _WIT}
+    files |= {name: _APPLICATION.parent / name for name in _C_SOURCES}
     files |= {f"tickwork_agent/{path.name}": path for path in sorted(_AGENT_PACKAGE.glob("*.py"))}
     try:
         return {name: path.read_bytes() for name, path in files.items()}
@@ -47,7 +53,7 @@ def sources() -> dict[str, bytes]:
 
 def sources_hash() -> str:
     """Return the hex BLAKE3 that names what the guest is built from."""
-    parts = [f"componentize-py {COMPONENTIZE_PY}\n".encode()]
+    parts = [f"componentize-py {COMPONENTIZE_PY} ziglang {ZIGLANG}\n".encode()]
     for name, content in sorted(sources().items()):
         parts += (f"{name} {len(content)}\n".encode(), content)
     return content_hash(b"".join(parts))
@@ -77,6 +83,7 @@ def build(scratch: Path) -> bytes:
             target.write_bytes(content)
         (work / "tmp").mkdir()
         _compile_steady(work, machine)
+        _compile_turn(work)
         _componentize(work)
         return (work / "guest.wasm").read_bytes()
 
@@ -90,24 +97,42 @@ def _require_builder() -> str:
             f"({platform.machine()}): install tickwork from a wheel, which brings the guest, or name a copy "
             "in TICKWORK_PYTHON_GUEST"
         )
-    try:
-        found = version("componentize-py")
-    except PackageNotFoundError:
-        found = "missing"
-    if found != COMPONENTIZE_PY:
-        raise HostError(
-            f"the Python guest is built by componentize-py {COMPONENTIZE_PY}, and here it is {found}: "
-            f"pip install componentize-py=={COMPONENTIZE_PY}"
-        )
+    for name, wanted in (("componentize-py", COMPONENTIZE_PY), ("ziglang", ZIGLANG)):
+        try:
+            found = version(name)
+        except PackageNotFoundError:
+            found = "missing"
+        if found != wanted:
+            raise HostError(
+                f"the Python guest is built by {name} {wanted}, and here it is {found}: "
+                f"pip install {name}=={wanted}"
+            )
     return machine
 
 
 def _compile_steady(work: Path, machine: str) -> None:
-    command = [sys.executable, "-m", "ziglang", "cc", "-target", f"{machine}-linux-gnu.{_GLIBC}"]
-    command += ["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror", "-o", "steady.so", "steady.c"]
+    command = ["cc", "-target", f"{machine}-linux-gnu.{_GLIBC}", "-shared", "-fPIC", "-O2", *_WARNINGS]
+    _zig([*command, "-o", "steady.so", "steady.c"], work, "compiling steady.c for it")
+
+
+def _compile_turn(work: Path) -> None:
+    """Compile turn.c and heap.c to a library that CPython in the guest can import."""
+    command = ["cc", "-target", "wasm32-wasi", "-mcpu=generic", "-c", "-fPIC", "-O2", "-g0", "-std=c11"]
+    command += [*_WARNINGS, "-fvisibility=hidden"]
+    for source in _TURN_SOURCES:
+        _zig([*command, source], work, f"compiling {source} for it")
+    command = ["wasm-ld", "-shared", "--experimental-pic", "--unresolved-symbols=import-dynamic"]
+    _zig(
+        [*command, "--strip-all", "-o", f"app/{_TURN_LIBRARY}", "turn.o", "heap.o"],
+        work,
+        "linking turn.c for it",
+    )
+
+
+def _zig(command: list[str], work: Path, what: str) -> None:
     # In the work directory: a home that is read-only is no obstacle, and nothing is left behind.
     caches = {"ZIG_GLOBAL_CACHE_DIR": str(work / "zig"), "ZIG_LOCAL_CACHE_DIR": str(work / "zig")}
-    _run(command, work, caches, "compiling steady.c for it")
+    _run([sys.executable, "-m", "ziglang", *command], work, caches, what)
     shutil.rmtree(work / "zig", ignore_errors=True)
 
 

@@ -1,6 +1,6 @@
 """Which Python guest this version of tickwork runs. Written by sdk/python/pin.py; a run depends on it."""
 
 # What the guest is built from: tickwork_agent, the application, steady.c, the WIT, the builder's version.
-SOURCES = "5575bac12b7260ec029678c9a3a8491c5d66f8a11d09e2fde88fec147295d757"
+SOURCES = "936089430e5e38800be87056b324381f637a5918250af1f41f7fd5bc549f1b33"
 # The component itself.
-GUEST = "66119bc4685cceadc273ced1cc2e47d473de134dfe6d18b9d46e780c7a6f231f"
+GUEST = "982b8174452b74a86f3df169dbd663f9facf8e6697555c10fcd34e6b1ff1f04c"
