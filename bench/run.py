@@ -107,6 +107,18 @@ def against_peers(repeat: int) -> list[tuple[str, float, str]]:
     return rows
 
 
+def sizes(repeat: int) -> list[tuple[str, float, str]]:
+    """Turns per second by the number of agents, without the journal and with it."""
+    rows = []
+    for agents in (100, 300, 1000, 3000, 10_000, 30_000):
+        for journal, shown in (("none", "without its journal"), ("journal", "with its journal")):
+            ticks = max(200_000 // agents, 5)
+            found = [measure("turns", agents, 1, ticks, journal, "threads") for _ in range(repeat)]
+            rate = statistics.median(one["turns_per_s"] for one in found)
+            rows.append((f"{agents} agents, {shown}", rate, "turns/s"))
+    return rows
+
+
 def speedups(repeat: int) -> list[tuple[str, float, str]]:
     """Two workers over one, by the size of a turn, also where every 20th agent works 20 times as long."""
     rows = []
@@ -230,6 +242,7 @@ def followed(repeat: int) -> list[tuple[str, float, str]]:
 BENCHMARKS = {
     "turns": turns,
     "peers": against_peers,
+    "sizes": sizes,
     "speedup": speedups,
     "million": million,
     "epidemic": epidemic,
