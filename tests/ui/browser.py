@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Event
 from typing import Any, Protocol
@@ -53,7 +53,7 @@ def until(browser: Browser, script: str) -> Any:
         if found:
             return found
         Event().wait(0.05)
-    shown = browser.evaluate("document.body.innerText.slice(0, 1500)")
+    shown = browser.evaluate("document.body?.innerText.slice(0, 1500)")
     pytest.fail(f"never came true: {script}\nthe page says:\n{shown}\ncomplaints: {browser.complaints}")
     return found
 
@@ -63,7 +63,8 @@ class _Socket:
 
     def __init__(self, address: str) -> None:
         websockets = pytest.importorskip("websockets.sync.client", reason="needs the package websockets")
-        self._socket = websockets.connect(address, max_size=None)
+        self._open = ExitStack()
+        self._socket = self._open.enter_context(websockets.connect(address, max_size=None))
         self._last = 0
 
     def command(self, heard: Any, method: str, **params: object) -> Any:
@@ -77,7 +78,7 @@ class _Socket:
             heard(message)
 
     def close(self) -> None:
-        self._socket.close()
+        self._open.close()
 
 
 class Chromium:
@@ -107,6 +108,8 @@ class Chromium:
     def open(self, address: str) -> None:
         self._command("Page.navigate", url="about:blank")
         self._command("Page.navigate", url=address)
+        if address != "about:blank":
+            until(self, "location.href !== 'about:blank' && document.readyState === 'complete'")
 
     def evaluate(self, script: str) -> Any:
         found = self._command("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)

@@ -72,7 +72,10 @@ def hostile(folder: Path) -> Path:
         agent("echo", "echo", "send:sink", "output:out"),
         agent("sink", "sink"),
         agent("loud", "fail"),
-        lines="".join(f"{json.dumps(line)}\n" for line in (EVIL, EVIL_LINK, "\u202edesrever", "=1+1")),
+        lines="".join(
+            f"{json.dumps(line, ensure_ascii=False)}\n"
+            for line in (EVIL, EVIL_LINK, "\u202edesrever", "=1+1")
+        ),
     )
     text = (made / "tickwork.toml").read_text().replace('to = "echo"', 'to = ["echo", "loud"]')
     (made / "tickwork.toml").write_text(text)
