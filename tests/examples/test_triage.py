@@ -19,8 +19,8 @@ TICKETS = EXAMPLE / "tickets.jsonl"
 LINES = TICKETS.read_text(encoding="utf-8").splitlines()
 
 
-DIGEST = ""
-EXACT = ""
+DIGEST = "275fa386ede5b224adb0203a12a6898d53e403d16d30ff0e346fda780a6b6151"
+EXACT = "7829651a317b81e49e14e187bda50abf27062b6544ddf899bd99443372f2132c"
 
 
 @dataclass
