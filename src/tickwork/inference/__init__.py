@@ -1,0 +1,1 @@
+"""Inference inside the runtime: local models, the same bits for a request whoever shares its batch."""

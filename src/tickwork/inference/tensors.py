@@ -1,0 +1,72 @@
+"""Tensors between numpy and ONNX Runtime, without copies.
+
+A binding borrows memory: whoever binds an array keeps it alive, in place and unread until the run has
+returned.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnxruntime as ort  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+
+from tickwork.inference.errors import ModelError
+
+_DTYPES: dict[str, Any] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(int8)": np.int8,
+    "tensor(uint8)": np.uint8,
+    "tensor(int16)": np.int16,
+    "tensor(uint16)": np.uint16,
+    "tensor(int32)": np.int32,
+    "tensor(uint32)": np.uint32,
+    "tensor(int64)": np.int64,
+    "tensor(uint64)": np.uint64,
+    "tensor(bool)": np.bool_,
+}
+
+
+class Port(NamedTuple):
+    """An input or output: its name, element type, and shape (a number, or None where it is open)."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int | None, ...]
+
+
+def inputs(session: ort.InferenceSession) -> dict[str, Port]:
+    """Return the session's inputs by name; raises ModelError for a type that numpy does not have."""
+    return _ports(session.get_inputs())
+
+
+def outputs(session: ort.InferenceSession) -> dict[str, Port]:
+    """Return the session's outputs by name; raises ModelError for a type that numpy does not have."""
+    return _ports(session.get_outputs())
+
+
+def bind_input(binding: ort.IOBinding, name: str, array: NDArray[Any]) -> None:
+    """Let the next runs read `array`, which must be C-contiguous, in place."""
+    binding.bind_input(name, "cpu", 0, array.dtype, array.shape, _address(name, array))
+
+
+def bind_output(binding: ort.IOBinding, name: str, array: NDArray[Any]) -> None:
+    """Let the next runs write into `array`, which must be C-contiguous and of just the output's shape."""
+    binding.bind_output(name, "cpu", 0, array.dtype, array.shape, _address(name, array))
+
+
+def _address(name: str, array: NDArray[Any]) -> int:
+    if not array.flags.c_contiguous:
+        raise ValueError(f"the array for {name} is not contiguous")
+    return int(array.ctypes.data)
+
+
+def _ports(arguments: list[Any]) -> dict[str, Port]:
+    found = {}
+    for argument in arguments:
+        if argument.type not in _DTYPES:
+            raise ModelError(f"the model's {argument.name} is a {argument.type}, which cannot be passed")
+        shape = tuple(size if isinstance(size, int) and size >= 0 else None for size in argument.shape)
+        found[argument.name] = Port(argument.name, np.dtype(_DTYPES[argument.type]), shape)
+    return found
