@@ -1,8 +1,8 @@
 """OpenTelemetry spans as OTLP JSON lines, by the GenAI conventions of `SCHEMA`.
 
-A run is one trace: `invoke_workflow` is the run, `invoke_agent` a turn with links to those whose messages it
-found, `chat` a request to a model and `execute_tool` a call of a tool, both until their first answer. Times
-are the virtual clock's. Ids are derived from the run, so that equal runs give equal files.
+A run is one trace: `invoke_workflow` is the run, `invoke_agent` a turn with links to those whose messages
+it found, `chat` a request to a model and `execute_tool` a call of a tool, both until their first answer.
+Times are the virtual clock's. Ids are derived from the run, so that equal runs give equal files.
 """
 
 from collections.abc import Iterator
