@@ -6,14 +6,18 @@ for an answer. So while agents that call the host take their turns, handlers wai
 """
 
 import contextlib
+import importlib
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
-# Those that a program gives a handler of its own; looking through all 64 would cost 40 us a tick.
+# What `signal` wraps to make enumerations of numbers and handlers, which takes ten times as long.
+_signal: Any = importlib.import_module("_signal")
+# Those that a program gives a handler of its own; looking through all 64 would cost more.
 _NUMBERS = tuple(
-    getattr(signal, name)
+    int(getattr(signal, name))
     for name in (
         "SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGUSR1", "SIGUSR2",
         "SIGCHLD", "SIGWINCH",
@@ -50,9 +54,9 @@ def held_back() -> Iterator[Callable[[], None]]:
         # Last, and with its handlers in place again: what a handler raises is for the caller.
         stack.callback(deliver)
         for number in _NUMBERS:
-            handler = signal.getsignal(number)
+            handler = _signal.getsignal(number)
             if callable(handler):
                 before[number] = handler
-                stack.callback(signal.signal, number, handler)
-                signal.signal(number, on_signal)
+                stack.callback(_signal.signal, number, handler)
+                _signal.signal(number, on_signal)
         yield deliver
