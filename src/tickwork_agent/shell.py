@@ -29,7 +29,7 @@ class AgentFailure(Exception):  # noqa: N818 - it carries the text that the runt
 
 
 class Shell:
-    """One agent and its life: `setup` once, then `step` for every turn. Both raise only `AgentFailure`."""
+    """One agent and its life: `setup` once, then `step` for every turn. All raise only `AgentFailure`."""
 
     def __init__(self) -> None:
         self._agent = Agent()
@@ -58,9 +58,16 @@ class Shell:
 
     def step(self, now: Now, inbox: Sequence[Message]) -> list[Effect]:
         """Take one turn and return its effects; or, if the runtime asks for it, the agent's state."""
+        if not is_asked(inbox):
+            return self.turn(now, inbox)
         try:
-            if is_asked(inbox):
-                return answer(self._agent)
+            return answer(self._agent)
+        except BaseException as error:
+            raise AgentFailure(describe(error, self._files)) from None
+
+    def turn(self, now: Now, inbox: Sequence[Message]) -> list[Effect]:
+        """Take one turn and return its effects; `inbox` holds no question of the runtime."""
+        try:
             return self._agent._turn(now, inbox)  # noqa: SLF001 - the other half of the class
         except BaseException as error:
             raise AgentFailure(describe(error, self._files)) from None

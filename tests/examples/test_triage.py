@@ -19,8 +19,8 @@ TICKETS = EXAMPLE / "tickets.jsonl"
 LINES = TICKETS.read_text(encoding="utf-8").splitlines()
 
 
-DIGEST = "275fa386ede5b224adb0203a12a6898d53e403d16d30ff0e346fda780a6b6151"
-EXACT = "7829651a317b81e49e14e187bda50abf27062b6544ddf899bd99443372f2132c"
+DIGEST = "74fb8138f8f845d80a80671bdc46eb9142a572f1ab9f6ba81a4d457c5e8ecd46"
+EXACT = "698940621a2978bfc48e5df5956d2dafed7046aca1ff4eb3ed79108ecb6fb87a"
 
 
 @dataclass

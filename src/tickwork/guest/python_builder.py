@@ -30,8 +30,8 @@ _MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64
 _GUEST = Path(__file__).parent
 _PACKAGE = _GUEST.parent
 _APPLICATION = _GUEST / "python_build" / "app.py.txt"
-_TURN_SOURCES = ("turn.c", "heap.c")
-_C_SOURCES = ("steady.c", *_TURN_SOURCES, "cpython.h", "heap.h")
+_TURN_SOURCES = ("turn.c", "inbox.c", "effects.c", "heap.c")
+_C_SOURCES = ("steady.c", *_TURN_SOURCES, "turn.h", "cpython.h", "heap.h")
 _WIT = _PACKAGE / "wit" / "tickwork-agent.wit"
 _AGENT_PACKAGE = _PACKAGE.parent / "tickwork_agent"
 
@@ -116,17 +116,14 @@ def _compile_steady(work: Path, machine: str) -> None:
 
 
 def _compile_turn(work: Path) -> None:
-    """Compile turn.c and heap.c to a library that CPython in the guest can import."""
+    """Compile turn.c and its like to a library that CPython in the guest can import."""
     command = ["cc", "-target", "wasm32-wasi", "-mcpu=generic", "-c", "-fPIC", "-O2", "-g0", "-std=c11"]
     command += [*_WARNINGS, "-fvisibility=hidden"]
     for source in _TURN_SOURCES:
         _zig([*command, source], work, f"compiling {source} for it")
     command = ["wasm-ld", "-shared", "--experimental-pic", "--unresolved-symbols=import-dynamic"]
-    _zig(
-        [*command, "--strip-all", "-o", f"app/{_TURN_LIBRARY}", "turn.o", "heap.o"],
-        work,
-        "linking turn.c for it",
-    )
+    command += ["--strip-all", "-o", f"app/{_TURN_LIBRARY}"]
+    _zig([*command, *(f"{Path(source).stem}.o" for source in _TURN_SOURCES)], work, "linking turn.c for it")
 
 
 def _zig(command: list[str], work: Path, what: str) -> None:
