@@ -49,6 +49,8 @@ _RANDOM = (
 )
 _DYNAMIC_INT8 = ("DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM")
 _PLACE_DEPENDENT = ("Sin", "Cos", "Softplus")
+# A graph that branches may branch on the width of the batch's mask, which is the longest sequence's.
+_BRANCHES = ("If", "Loop", "Scan")
 _ACCURACY_INT8 = 4
 # The largest block, by bits, up to which any number of rows gives the same bits.
 _BLOCK_MAX = {4: 32, 8: 64}
@@ -168,6 +170,8 @@ def _reasons(operators: Sequence[Operator]) -> dict[str, Serving]:
             found[f"{operator.kind}: one scale for the whole batch"] = _ALONE
         elif operator.kind in _PLACE_DEPENDENT:
             found[f"{operator.kind}: depends on the place in the buffer"] = _ALONE
+        elif operator.kind in _BRANCHES:
+            found[f"{operator.kind}: may branch on the length of the longest sequence"] = _ALONE
         elif operator.kind in {"MatMul", "Gemm"} and not any(operator.constant_inputs[1:2]):
             found[f"{operator.kind} of two computed inputs: depends on the shape and on threads"] = _ALONE
         elif operator.kind == "MatMulNBits":

@@ -61,11 +61,15 @@ LIMITED = {
     "pad": ("int4", ("accuracy_level=0", "block_size=32")),
     "even": ("int4", ("accuracy_level=4", "block_size=128")),
 }
-GOLDEN_PROMPTS = [
-    [1, 40, 41],
-    [1, 300, 12, 77, 9, 120, 260, 31],
-    [1, *range(20, 110)],
-    [1, *[(7 * i * i + 3) % VOCAB for i in range(150)]],
+CONVERSATIONS = [
+    [{"role": "user", "content": "hello"}],
+    [
+        {"role": "system", "content": "You sell apples. Never go below nine coins."},
+        {"role": "user", "content": "What do twelve crates cost?"},
+        {"role": "assistant", "content": "Ten coins a crate."},
+        {"role": "user", "content": "Ünïcödé ☃ 你好: eight?"},
+    ],
+    [{"role": "user", "content": "the buyer offers a price and the seller answers; " * 9}],
 ]
 GOLDEN_TOKENS = 40
 NAN_TOKEN = 350
@@ -110,20 +114,24 @@ def make_model(family: str) -> torch.nn.Module:
     return model.float().eval()
 
 
-def golden(model: torch.nn.Module) -> list[dict[str, list[int]]]:
-    """Return what transformers generates greedily; it does not stop at an end token."""
+def golden(model: torch.nn.Module, source: Path) -> list[dict[str, object]]:
+    """Return what transformers makes of each conversation: the prompt's tokens, and greedily the answer's."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(source)
     found = []
-    for prompt in GOLDEN_PROMPTS:
-        ids = torch.tensor([prompt])
-        out = model.generate(
-            ids,
-            attention_mask=torch.ones_like(ids),
-            max_new_tokens=GOLDEN_TOKENS,
-            min_new_tokens=GOLDEN_TOKENS,
-            do_sample=False,
-            eos_token_id=None,
+    for messages in CONVERSATIONS:
+        ids = tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
         )
-        found.append({"prompt": prompt, "tokens": out[0, len(prompt) :].tolist()})
+        out = model.generate(**ids, max_new_tokens=GOLDEN_TOKENS, do_sample=False)
+        length = ids["input_ids"].shape[1]
+        found.append(
+            {
+                "messages": messages,
+                "prompt": ids["input_ids"][0].tolist(),
+                "tokens": out[0, length:].tolist(),
+                "text": tokenizer.decode(out[0, length:], skip_special_tokens=True),
+            }
+        )
     return found
 
 
@@ -150,7 +158,7 @@ def main(out: Path) -> None:
                 shutil.rmtree(target, ignore_errors=True)
                 run_builder(source, target, precision, options)
                 if name == "fp32":
-                    (target / "golden.json").write_text(json.dumps(golden(model)))
+                    (target / "golden.json").write_text(json.dumps(golden(model, source)))
             if family == "llama":
                 eager = out / "llama-eager"
                 shutil.rmtree(eager, ignore_errors=True)
@@ -160,7 +168,7 @@ def main(out: Path) -> None:
                         shutil.copy(kept, eager / kept.name)
                 export_eager(model, eager / "onnx" / "model.onnx")
                 quantise(eager / "onnx" / "model.onnx", eager / "onnx" / "model_quantized.onnx")
-                (eager / "golden.json").write_text(json.dumps(golden(model)))
+                (eager / "golden.json").write_text(json.dumps(golden(model, source)))
                 faulty = out / "llama-faulty"
                 shutil.rmtree(faulty, ignore_errors=True)
                 shutil.copytree(out / "llama-fp32", faulty)

@@ -96,6 +96,16 @@ class Engine:
         """Whether a step would do anything."""
         return bool(self._waiting or self._prefilling or self._active or self._failures)
 
+    @property
+    def prefix_bytes_held(self) -> int:
+        """How many bytes the prefix cache holds."""
+        return self._prefixes.bytes_held
+
+    @property
+    def prefix_tokens_reused(self) -> int:
+        """How many tokens of prompts the prefix cache has saved so far; depends on the order of requests."""
+        return self._prefixes.tokens_reused
+
     def submit(self, key: str, request: ChatRequest, seed: int = 0) -> None:
         """Take a request on; its result comes out of a later step, a failure too.
 
@@ -110,7 +120,9 @@ class Engine:
 
     def cancel(self, key: str) -> bool:
         """Drop a request, which then has no result; return whether it was here."""
-        if self._waiting.pop(key, None) is not None:
+        failures = [failure for failure in self._failures if failure.key != key]
+        if self._waiting.pop(key, None) is not None or len(failures) < len(self._failures):
+            self._failures = failures
             return True
         if self._prefilling is not None and self._prefilling.key == key:
             self._prefilling = None
@@ -122,7 +134,7 @@ class Engine:
         return False
 
     def pieces(self, key: str) -> tuple[str, ...]:
-        """Return an unfinished request's texts so far, one for each token; KeyError if it is not here."""
+        """Return an unfinished request's texts so far, one per token; KeyError if it is not here."""
         sequence = self._find(key)
         if sequence is None:
             raise KeyError(key)
@@ -154,8 +166,9 @@ class Engine:
         prompt = self._tokenizer.encode(
             self._template.render([message.plain() for message in request.messages])
         )
-        if not prompt:
-            raise RequestError(Code.INVALID_REQUEST, "the messages make an empty prompt", "messages")
+        if not prompt or max(prompt) >= self._rows.vocabulary:
+            reason = "make an empty prompt" if not prompt else "hold a token that the model does not have"
+            raise RequestError(Code.INVALID_REQUEST, f"the messages {reason}", "messages")
         context = self._rows.context
         tokens_max = request.tokens_max
         if len(prompt) + (tokens_max or 1) > context:
@@ -178,19 +191,35 @@ class Engine:
         )
 
     def _prefill(self, results: list[Result]) -> None:
-        """Start on the next request if none is being prefilled; then compute one chunk."""
-        if self._prefilling is None:
-            if not self._waiting or len(self._active) >= self._settings.slots:
+        """Prefill up to a chunk of tokens, of one prompt or of several short ones; at least one span."""
+        left = self._settings.chunk
+        while True:
+            if self._prefilling is None and not self._start():
                 return
-            _, sequence = self._waiting.popitem(last=False)
-            self._prefilling = sequence
-            # Behind the rows that decode; out of reach of those that are only there to make up a number.
-            padded = self._serving.batching in {"pad", "even"}
-            self._prefill_row = self._rows.count - 1 if padded else len(self._active)
-            known = self._prefixes.restore(self._rows, self._prefill_row, sequence.prompt)
-            spans = chunk_spans(known, len(sequence.prompt), self._settings.chunk, self._serving.chunking)
-            self._spans = deque(spans)
+            start, stop = self._spans[0]
+            if stop - start > left < self._settings.chunk:
+                return
+            left -= stop - start
+            self._prefill_span(results)
+
+    def _start(self) -> bool:
+        """Turn to the next request, if there is one and a slot for it."""
+        if not self._waiting or len(self._active) >= self._settings.slots:
+            return False
+        _, sequence = self._waiting.popitem(last=False)
+        self._prefilling = sequence
+        # Behind the rows that decode; out of reach of those that are only there to make up a number.
+        padded = self._serving.batching in {"pad", "even"}
+        self._prefill_row = self._rows.count - 1 if padded else len(self._active)
+        known = self._prefixes.restore(self._rows, self._prefill_row, sequence.prompt)
+        spans = chunk_spans(known, len(sequence.prompt), self._settings.chunk, self._serving.chunking)
+        self._spans = deque(spans)
+        return True
+
+    def _prefill_span(self, results: list[Result]) -> None:
         sequence = self._prefilling
+        if sequence is None:
+            return
         start, stop = self._spans.popleft()
         try:
             logits = self._rows.prefill(self._prefill_row, sequence.prompt[start:stop], start)

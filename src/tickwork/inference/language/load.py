@@ -67,13 +67,12 @@ def load(
         session = msgspec.structs.replace(session, threads=1)
     context = min(folder.context_tokens, settings.context_tokens)
     rows = _rows(folder, graph, session, settings.engine.slots + ROWS_BESIDE_SLOTS, context)
-    _check_tokens(folder, tokenizer, rows.vocabulary)
     engine = Engine(
         Names(name or path.name, f"fp_{named[:_FINGERPRINT_CHARS]}"),
         rows,
         tokenizer,
         template,
-        frozenset(folder.end_ids),
+        _end_ids(folder, tokenizer, rows.vocabulary),
         verdict.serving,
         settings.engine,
     )
@@ -113,15 +112,16 @@ def _check(settings: LoadSettings) -> None:
             raise ModelError(f"{key} is {value}; it must be between {low} and {high}")
 
 
-def _check_tokens(folder: ModelFolder, tokenizer: Tokenizer, vocabulary: int) -> None:
-    if tokenizer.size > vocabulary:
-        raise ModelError(
-            f"{folder.tokenizer.name} has {tokenizer.size} tokens, but the model gives {vocabulary} logits; "
-            "the two belong to different models"
-        )
+def _end_ids(folder: ModelFolder, tokenizer: Tokenizer, vocabulary: int) -> frozenset[int]:
+    """Return the tokens that end an answer: those of the configuration, and the tokenizer's own.
+
+    A chat model's configuration often names only the end of a document, and its tokenizer the end of a turn.
+    """
     for end in folder.end_ids:
         if end >= vocabulary:
-            raise ModelError(f"the end token {end} is none of the model's {vocabulary}")
+            raise ModelError(f"{folder.path}: the end token {end} is none of the model's {vocabulary}")
+    own = tokenizer.id_of(folder.special.get("eos_token", ""))
+    return frozenset(folder.end_ids if own is None else (*folder.end_ids, own))
 
 
 def _size(folder: ModelFolder, graph: Graph) -> int:

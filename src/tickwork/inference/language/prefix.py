@@ -26,6 +26,7 @@ class PrefixCache:
         self._bytes_max = bytes_max
         self._blocks: OrderedDict[bytes, Block] = OrderedDict()
         self.bytes_held = 0
+        self.tokens_reused = 0
 
     def restore(self, rows: Rows, row: int, prompt: Sequence[int]) -> int:
         """Paste what is known of `prompt` into a row; return how many of its tokens that is.
@@ -40,6 +41,7 @@ class PrefixCache:
         for at, key in enumerate(found):
             rows.paste_block(row, at * BLOCK, self._blocks[key])
         self._touch(found)
+        self.tokens_reused += len(found) * BLOCK
         return len(found) * BLOCK
 
     def keep(self, rows: Rows, row: int, prompt: Sequence[int]) -> None:

@@ -25,6 +25,8 @@ from tickwork.inference.language.folder import ModelFolder
 
 Logits = NDArray[np.float32]
 _LOGITS = 0
+# Some exports take how many of the last tokens' logits to give.
+_KEEP = "num_logits_to_keep"
 Block = NDArray[Any]
 
 
@@ -69,13 +71,14 @@ class _Ports:
         wanted = {folder.input_ids, folder.attention_mask, *folder.past_names}
         for name in sorted(wanted - known.keys()):
             raise ModelError(f"{folder.graph.name} has no input {name}; it has {', '.join(known)}")
-        for name in sorted(known.keys() - wanted - {folder.position_ids}):
+        for name in sorted(known.keys() - wanted - {folder.position_ids, _KEEP}):
             raise ModelError(f"{folder.graph.name} has an input {name}, which is not supported")
         for name in (folder.logits, *folder.present_names):
             if name not in made:
                 raise ModelError(f"{folder.graph.name} has no output {name}; it has {', '.join(made)}")
         self.past = known[folder.past_names[0]]
         self.positions = folder.position_ids in known
+        self.keeps = _KEEP in known
         self.ids_dtype = known[folder.input_ids].dtype
         self.mask_dtype = known[folder.attention_mask].dtype
         self.logits = made[folder.logits]
@@ -124,6 +127,7 @@ class SharedRows:
         self._positions = np.zeros(count, np.int64)
         self._mask = np.zeros(count * context, ports.mask_dtype)
         self._logits = np.zeros((count, 1, ports.vocabulary), ports.logits.dtype)
+        self._keep = np.array(1, np.int64)
         self._bindings: dict[tuple[int, int], ort.IOBinding] = {}
 
     def prefill(self, row: int, tokens: Sequence[int], past: int) -> Logits:
@@ -179,6 +183,8 @@ class SharedRows:
             binding = self._session.io_binding()
             # A binding lists outputs in the order in which they were first bound; this is the first.
             tensors.bind_output(binding, self._folder.logits, self._logits[:count])
+            if self._ports.keeps:
+                tensors.bind_input(binding, _KEEP, self._keep)
             names = zip(self._folder.past_names, self._folder.present_names, strict=True)
             for layer, (past, present) in enumerate(names):
                 memory = self._memory[layer, first : first + count]
@@ -216,6 +222,8 @@ class GrowingRows:
         feeds[self._folder.attention_mask] = np.ones((1, length), self._ports.mask_dtype)
         if self._ports.positions:
             feeds[self._folder.position_ids] = np.arange(past, length, dtype=np.int64)[None]
+        if self._ports.keeps:
+            feeds[_KEEP] = np.array(1, np.int64)
         logits, *self._rows[row] = self._session.run(self._outputs, feeds)
         return np.asarray(logits[0, -1], np.float32)
 
