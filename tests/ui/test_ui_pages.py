@@ -94,7 +94,7 @@ def test_the_timeline_draws_turns_and_tells_of_the_one_that_is_chosen(page: Brow
     until(page, "location.hash.includes('tick=0')")
     page.press("End")
     until(page, "location.hash.includes('tick=12')")
-    assert page.evaluate("document.querySelector('input[type=range]').value") == "12"
+    until(page, "document.querySelector('input[type=range]').value === '12'")
     page.press("Enter")
     until(page, "location.hash.startsWith('#/tick') && document.querySelector('h1')?.textContent === 'Tick'")
 
@@ -136,6 +136,17 @@ def test_the_state_of_a_python_agent_is_shown_on_demand(page: Browser, server: S
     page.open(address(server, "tick", run="usual.tick", tick=5, agent="memo"))
     click(page, "button", "Show its attributes before this tick")
     until(page, "document.body.innerText.includes('\"seen\": [')")
+
+
+def test_a_link_leads_to_one_message(page: Browser, server: Server) -> None:
+    page.open(address(server, "tick", run="usual.tick", tick=2, agent="echo", at="effect-1"))
+    assert until(page, "document.querySelector('.stack .item.pointed')?.dataset.at") == "effect-1"
+    page.open(address(server, "timeline", run="usual.tick", tick=2, agent="echo", at="inbox-0"))
+    assert until(page, "document.querySelector('aside .item.pointed')?.dataset.at") == "inbox-0"
+    page.open(address(server, "search", run="usual.tick", text="seen"))
+    until(page, "document.querySelectorAll('tbody tr').length > 5")
+    page.evaluate("document.querySelector('tbody tr a').click()")
+    until(page, "document.querySelector('.stack .item.pointed') !== null")
 
 
 def test_search_finds_as_one_types(page: Browser, server: Server) -> None:

@@ -71,7 +71,7 @@ export function search(asked, { run }) {
 
   function rowOf(hit) {
     const outside = hit.agent.startsWith("input:");
-    const place = { run, tick: hit.tick, agent: outside ? null : hit.agent };
+    const place = { run, tick: hit.tick, agent: outside ? null : hit.agent, at: hit.effect === null ? null : `effect-${hit.effect}` };
     return h("tr", {}, h("td", { class: "number" }, h("a", { href: link("tick", place) }, count(hit.tick))), h("td", {}, said(hit.agent)), h("td", {}, h("span", { class: `chip ${hit.kind === "failure" ? "fail" : ""}` }, hit.kind)),
       h("td", {}, said(hit.target), hit.topic && hit.topic !== hit.target && [" ", h("span", { class: "chip" }, said(hit.topic))]),
       h("td", { class: "mono" }, visible(hit.snippet.slice(0, hit.at)), hit.length > 0 && h("mark", {}, visible(hit.snippet.slice(hit.at, hit.at + hit.length))), visible(hit.snippet.slice(hit.at + hit.length))));

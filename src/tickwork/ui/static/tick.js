@@ -8,7 +8,7 @@ import { bodyOf, coloured, count, size } from "/static/format.js";
 import { go, numberOf } from "/static/route.js";
 import { saving } from "/static/save.js";
 import { traceGraph } from "/static/tracegraph.js";
-import { panel, tickView, turnView } from "/static/turnview.js";
+import { panel, point, tickView, turnView } from "/static/turnview.js";
 
 const SPAN = 120;
 
@@ -26,6 +26,7 @@ export function tick(asked, { run }) {
       h("span", { class: "grow" }), saving(() => view && { name: `${run}-tick-${at}${agent ? `-${agent}` : ""}`, content: view, rows: rowsOf(view) })),
     h("div", { class: "split" }, side, centre));
   let at = null;
+  let pointed = null;
   let agent = null;
   let view = null;
   let turns = [];
@@ -46,7 +47,7 @@ export function tick(asked, { run }) {
       go("tick", { run, tick: Math.max(standing.end_tick - 1, standing.first_tick), agent: next.get("agent") });
       return;
     }
-    [at, agent] = [wanted, next.get("agent") || null];
+    [at, agent, pointed] = [wanted, next.get("agent") || null, next.get("at")];
     field.value = at;
     announce(`Tick ${at}${agent ? `, agent ${agent}` : ""}`);
     showTick();
@@ -72,6 +73,7 @@ export function tick(asked, { run }) {
       if (found === null || closed) return;
       view = found;
       fill(centre, turnView(found, { run }), causes(found), state(found), overTime(found), standings(found));
+      point(centre, pointed);
     } catch (error) {
       if (!closed) fill(centre, failed(error));
     }

@@ -9,7 +9,7 @@ import { overview } from "/static/overview.js";
 import { go, link, note, numberOf } from "/static/route.js";
 import { saving } from "/static/save.js";
 import { transport } from "/static/transport.js";
-import { tickView, turnView } from "/static/turnview.js";
+import { point, tickView, turnView } from "/static/turnview.js";
 import { GUTTER, RULER, View } from "/static/view.js";
 
 const DETAIL_TICKS = 400;
@@ -19,7 +19,7 @@ const MARKED = 0b1111;
 
 export function timeline(asked, { run }) {
   const view = new View();
-  const selected = { tick: null, lane: null, agent: null };
+  const selected = { tick: null, lane: null, agent: null, pointed: null };
   const names = new Map();
   const latest = new Latest();
   const latestTurn = new Latest();
@@ -147,7 +147,7 @@ export function timeline(asked, { run }) {
     view.lane = Math.max(Math.min((view.height - RULER) / view.agents, 30), 16);
     if (wanted !== null) {
       view.centre(wanted, Math.min(Math.max(40, (view.width - GUTTER) / 24), view.end - view.first));
-      locate(asked.get("agent")).then((lane) => choose(wanted, lane));
+      locate(asked.get("agent")).then((lane) => choose(wanted, lane, { pointed: asked.get("at") }));
     } else {
       controls.follow(standing.status === "running");
       show();
@@ -164,13 +164,14 @@ export function timeline(asked, { run }) {
 
   // ---- what is selected
 
-  function choose(tick, lane, { quietly = false } = {}) {
+  function choose(tick, lane, { quietly = false, pointed = null } = {}) {
     if (tick !== null) tick = Math.max(view.first, Math.min(tick, view.end - 1));
     selected.tick = tick;
     selected.lane = lane;
+    selected.pointed = pointed;
     selected.agent = lane === null ? null : names.get(lane) ?? null;
     view.reveal(tick, lane);
-    note("timeline", { run, tick, agent: selected.agent });
+    note("timeline", { run, tick, agent: selected.agent, at: pointed });
     if (!quietly) announce(`Tick ${tick}${selected.agent ? `, agent ${selected.agent}` : ""}`);
     changed();
     show();
@@ -195,6 +196,7 @@ export function timeline(asked, { run }) {
         : await latestTurn.ask("turn", { run, tick, agent });
       if (found === null || closed) return;
       fill(aside, agent === null ? tickView(found, run) : turnView(found, { run, compact: true }));
+      point(aside, selected.pointed);
     } catch (error) {
       if (!closed) fill(aside, failed(error));
     }
@@ -308,7 +310,7 @@ export function timeline(asked, { run }) {
     if (!click) return;
     const { offsetX: x, offsetY: y } = event;
     const message = y > RULER && x > GUTTER ? hitArrow(x, y) : null;
-    if (message) { choose(message[0], message[1]); return; }
+    if (message) { choose(message[0], message[1], { pointed: `effect-${message[2]}` }); return; }
     const lane = view.laneAt(y);
     const inLane = y > RULER && lane < view.agents;
     choose(x > GUTTER ? view.tickAt(x) : selected.tick ?? Math.floor(view.from), inLane ? lane : null);

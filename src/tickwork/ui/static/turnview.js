@@ -41,6 +41,19 @@ export function turnView(turn, { run, compact = false }) {
       h("div", { class: "head" }, h("span", { class: "verb" }, said(timer.topic)), h("span", { class: "where" }, `due in tick ${count(timer.due)}, set in ${count(timer.set)}, request ${timer.request}`)), timer.body.bytes > 0 && bodyOf(timer.body)))));
 }
 
+/** A link to one message or effect. */
+function here(run, turn, at) {
+  return h("a", { class: "here", href: link("tick", { run, tick: turn.tick, agent: turn.agent, at }), title: "Link to this", "aria-label": `Link to ${at.replace("-", " ")}` }, "#");
+}
+
+/** Bring the message or effect that an address names into sight. */
+export function point(node, at) {
+  for (const item of node.querySelectorAll(".item.pointed")) item.classList.remove("pointed");
+  const found = at === null ? null : [...node.querySelectorAll(".item[data-at]")].find((item) => item.dataset.at === at);
+  found?.classList.add("pointed");
+  found?.scrollIntoView({ block: "center" });
+}
+
 function headOf(turn, run, compact) {
   const share = turn.fuel_limit ? Math.min(1, turn.fuel / turn.fuel_limit) : 0;
   const meter = h("i");
@@ -60,8 +73,8 @@ function headOf(turn, run, compact) {
 
 function messages(list, turn, run, part) {
   if (list.length === 0) return h("p", { class: "state small" }, "Nothing.");
-  return list.map((message) => h("div", { class: "item" },
-    h("div", { class: "head" }, h("span", { class: "verb" }, said(message.topic)),
+  return list.map((message) => h("div", { class: "item", "data-at": part && `${part}-${message.place}` },
+    h("div", { class: "head" }, h("span", { class: "verb" }, said(message.topic)), part && here(run, turn, `${part}-${message.place}`),
       h("span", { class: "where" }, "from ", message.origin && message.sender !== "tickwork" ? agentLink(run, message.origin.tick, message.origin.agent, message.sender) : said(message.sender),
         message.kind === "input" ? "" : [", ", message.origin ? h("a", { href: link("tick", { run, tick: message.origin.tick, agent: message.origin.agent }) }, `tick ${count(message.sent)}`) : `tick ${count(message.sent)}`]),
       message.kind !== "message" && h("span", { class: `chip ${message.kind === "completion" ? "request" : message.sender === "tickwork" ? "warn" : ""}` }, message.kind),
@@ -74,8 +87,8 @@ const VERBS = { send: "send", publish: "publish", infer: "ask model", call: "cal
 function effectOf(effect, turn, run) {
   const refused = effect.verdict !== "performed";
   const { fields } = effect;
-  return h("div", { class: `item ${refused ? "refused" : ""}` },
-    h("div", { class: "head" }, h("span", { class: "verb" }, VERBS[effect.kind] ?? effect.kind),
+  return h("div", { class: `item ${refused ? "refused" : ""}`, "data-at": `effect-${effect.place}` },
+    h("div", { class: "head" }, h("span", { class: "verb" }, VERBS[effect.kind] ?? effect.kind), here(run, turn, `effect-${effect.place}`),
       effect.kind === "log" ? h("span", { class: `chip ${{ warn: "warn", error: "fail" }[fields.level] ?? ""}` }, String(fields.level)) : effect.target && h("strong", {}, said(effect.target)),
       fields.topic !== undefined && fields.topic !== effect.target && h("span", { class: "chip" }, said(fields.topic)),
       refused && h("span", { class: "chip warn" }, effect.verdict),
