@@ -1,0 +1,140 @@
+"""The mailboxes of the next world in the making."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from tickwork.core.edits import FORK_ORIGIN
+from tickwork.core.effects import Effect, Send
+from tickwork.core.entry import Undelivered
+from tickwork.core.limits import Limits
+from tickwork.core.messages import Message, MessageClass
+from tickwork.core.names import RUNTIME_SENDER, TOPIC_DENIED, TOPIC_REJECTED
+from tickwork.core.order import inbox_order
+from tickwork.core.refusals import DENIED, REJECTED, Notice, Refused, clipped, number, quoted, target
+from tickwork.core.roster import Roster
+
+# Looking a member up on its enum costs as much as the rest of a message's bookkeeping.
+_MESSAGE = MessageClass.MESSAGE
+
+
+class _Mailbox:
+    """The messages for one agent's next inbox, and how much more it may take."""
+
+    __slots__ = ("messages", "room", "room_bytes")
+
+    def __init__(self, limits: Limits) -> None:
+        self.messages: list[Message] = []
+        self.room = limits.mailbox_messages
+        self.room_bytes = limits.mailbox_bytes
+
+
+class Post:
+    """Every agent's next inbox, by index, as it stands at this point of the settling."""
+
+    def __init__(self, roster: Roster, tick: int) -> None:
+        self._roster = roster
+        self._tick = tick
+        self._boxes: dict[int, _Mailbox] = {}
+        self._unsorted: dict[int, None] = {}
+
+    def carry(self, agent: int, messages: Sequence[Message]) -> None:
+        """Keep what waits for an agent that takes no step in this tick."""
+        box = self._boxes[agent] = _Mailbox(self._roster[agent].spec.limits)
+        box.messages += messages
+        box.room -= len(messages)
+        box.room_bytes -= sum(len(message.body) for message in messages)
+
+    def close(self, agent: int) -> None:
+        """Let nothing more into the mailbox of an agent that ends."""
+        if agent in self._boxes:
+            self._boxes[agent].room = 0
+
+    def put(self, receiver: int, message: Message, size: int) -> None:
+        """Append a message with a body of `size` bytes; raise `Refused`: the agent ended, or has no room."""
+        box = self._boxes.get(receiver)
+        if box is None:
+            box = self._open(receiver)
+        room_bytes = box.room_bytes - size
+        if room_bytes < 0 or box.room <= 0:
+            raise self._no_room(receiver, box)
+        box.room -= 1
+        box.room_bytes = room_bytes
+        box.messages.append(message)
+
+    def _open(self, receiver: int) -> _Mailbox:
+        """Give the agent an empty mailbox, or refuse: it has ended."""
+        ended = self._roster.ended_fault(receiver)
+        if ended is not None:
+            raise Refused(REJECTED, ended)
+        box = self._boxes[receiver] = _Mailbox(self._roster[receiver].spec.limits)
+        return box
+
+    def _no_room(self, receiver: int, box: _Mailbox) -> Refused:
+        ended = self._roster.ended_fault(receiver)
+        if ended is not None:
+            return Refused(REJECTED, ended)
+        spec = self._roster[receiver].spec
+        cap = (
+            f"{spec.limits.mailbox_messages} messages"
+            if box.room <= 0
+            else f"{spec.limits.mailbox_bytes} bytes"
+        )
+        return Refused(REJECTED, f"mailbox of {quoted(spec.id)} is full ({cap})")
+
+    def notify(self, agent: int, place: int, effect: Effect, refused: Refused) -> None:
+        """Tell the agent, unless it has ended, that its effect `place` of this tick was refused."""
+        if self._roster.ended_fault(agent) is None:
+            topic = TOPIC_DENIED if refused.verdict == DENIED else TOPIC_REJECTED
+            self._notice(agent, self._tick, place, effect, topic, refused.reason)
+
+    def _notice(self, agent: int, tick: int, place: int, effect: Effect, topic: str, reason: str) -> None:
+        """Tell the agent of its effect `place` in `tick`.
+
+        A notice takes no room in the mailbox: it is never refused, and the agent's own effects bound the
+        number.
+        """
+        notice = Notice(tick, place, type(effect).__name__.lower(), clipped(target(effect)), reason)
+        body = msgspec.json.encode(notice)
+        message = Message(_MESSAGE, tick, agent, place, RUNTIME_SENDER, topic, body, number(effect))
+        box = self._boxes.get(agent)
+        if box is None:
+            box = self._open(agent)
+        box.messages.append(message)
+
+    def return_letters(self) -> list[Undelivered]:
+        """Hand what waited for agents that ended in this tick back to its senders; return what it was."""
+        late: list[Undelivered] = []
+        letters: list[tuple[Message, str, str]] = []
+        for agent in sorted(self._roster.ended):
+            state = self._roster[agent]
+            box = self._boxes.pop(agent, None)
+            for message in () if box is None else box.messages:
+                reason = f"agent is {state.status}"
+                late.append(
+                    Undelivered(
+                        message.kind, message.tick, message.agent, message.effect, state.spec.id, reason
+                    )
+                )
+                # Nobody sent what the runtime told the agent, or what a fork injected.
+                if (
+                    message.kind == _MESSAGE
+                    and message.sender != RUNTIME_SENDER
+                    and message.agent != FORK_ORIGIN
+                ):
+                    letters.append(
+                        (message, state.spec.id, f"agent {quoted(state.spec.id)} is {state.status}")
+                    )
+        for message, to, reason in letters:
+            sender = message.agent
+            if self._roster[sender].live:
+                effect = Send(to, message.topic, message.body, message.reply_to)
+                self._notice(sender, message.tick, message.effect, effect, TOPIC_REJECTED, reason)
+                self._unsorted[sender] = None
+        return late
+
+    def done(self) -> Mapping[int, Sequence[Message]]:
+        """Return the next world's mailboxes, each in inbox order."""
+        for agent in self._unsorted:
+            self._boxes[agent].messages.sort(key=inbox_order)
+        return {agent: box.messages for agent, box in self._boxes.items() if box.messages}
