@@ -22,7 +22,7 @@ from tickwork.core.entry import Refusal, TurnEntry, Undelivered
 from tickwork.core.errors import HostError
 from tickwork.core.grants import Capability, find
 from tickwork.core.messages import Message, MessageClass
-X
+from tickwork.core.names import TOPIC_CHARS_MAX, spawned_id_fault
 from tickwork.core.outcomes import Outcome, OutcomeKind
 from tickwork.core.post import Post
 from tickwork.core.refusals import DENIED, REJECTED, Refused, quoted
