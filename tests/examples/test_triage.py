@@ -19,8 +19,8 @@ TICKETS = EXAMPLE / "tickets.jsonl"
 LINES = TICKETS.read_text(encoding="utf-8").splitlines()
 
 
-DIGEST = "74fb8138f8f845d80a80671bdc46eb9142a572f1ab9f6ba81a4d457c5e8ecd46"
-EXACT = "698940621a2978bfc48e5df5956d2dafed7046aca1ff4eb3ed79108ecb6fb87a"
+DIGEST = "16873c72d710603f0cb197cf748ee423a25867f9cde82199d50256eb3c000198"
+EXACT = "d3016bc9bd2dcbbf09fbfd63cec50045156dab0bf979408bcff5842f6a0d28a9"
 
 
 @dataclass

@@ -1,4 +1,9 @@
-"""What a run is made of, resolved: no paths, no defaults left to fill, nothing to look up."""
+"""What a run is made of, resolved: no paths, no defaults left to fill, nothing to look up.
+
+Fields at their defaults are left out of the encoded form, with which a run's digests begin: so a field that a
+later version adds leaves the digests of runs that do not use it as they were. What is left out is told by
+identity, so a default must be a value of which there is only one; limits are always encoded.
+"""
 
 import msgspec
 
@@ -11,7 +16,7 @@ FLOATS_FAST = "fast"
 FLOATS = (FLOATS_PORTABLE, FLOATS_FAST)
 
 
-class AgentSpec(msgspec.Struct, frozen=True):
+class AgentSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """One agent as declared.
 
     `module` is the hex BLAKE3 of the module's bytes. `setup` is given `preamble + config`: the preamble is
@@ -25,7 +30,7 @@ class AgentSpec(msgspec.Struct, frozen=True):
     grants: Grants = ()
     preamble: bytes = b""
     subscribe: tuple[str, ...] = ()
-    limits: Limits = Limits()
+    limits: Limits = msgspec.field(default_factory=Limits)
     every_tick: bool = False
 
 
@@ -38,7 +43,7 @@ class InputSpec(msgspec.Struct, frozen=True):
     rate: int
 
 
-class RunSpec(msgspec.Struct, frozen=True):
+class RunSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """Everything that a run is a function of, except module bytes, inputs and recorded results.
 
     `kinds` are templates for `spawn`: their `id` is the kind's name, and their `config` is used when the
@@ -55,4 +60,4 @@ class RunSpec(msgspec.Struct, frozen=True):
     kinds: tuple[AgentSpec, ...] = ()
     inputs: tuple[InputSpec, ...] = ()
     outputs: tuple[str, ...] = ()
-    limits: RunLimits = RunLimits()
+    limits: RunLimits = msgspec.field(default_factory=RunLimits)
