@@ -16,10 +16,11 @@ from tickwork.inference.errors import ModelError
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _VARINT_BYTES_MAX = 10
 _MODEL_GRAPH = 7
-_GRAPH_NODE, _GRAPH_INITIALIZER = 1, 5
+_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT = 1, 5, 11
 _NODE_INPUT, _NODE_OUTPUT, _NODE_KIND, _NODE_ATTRIBUTE = 1, 2, 4, 5
 _ATTRIBUTE_NAME, _ATTRIBUTE_INT, _ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS = 1, 3, 6, 11
 _TENSOR_NAME, _TENSOR_EXTERNAL = 8, 13
+_INPUT_NAME = 1
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
 _DEPTH_MAX = 8
 
@@ -33,10 +34,14 @@ class Operator(NamedTuple):
 
 
 class Graph(NamedTuple):
-    """Every node, those of subgraphs included, and the files beside the model that hold weights."""
+    """Every node, those of subgraphs included, and the files beside the model that hold weights.
+
+    `inputs` names what the whole graph is fed, in order.
+    """
 
     operators: tuple[Operator, ...]
     external_files: frozenset[str]
+    inputs: tuple[str, ...] = ()
 
 
 def read_graph(path: Path) -> Graph:
@@ -55,17 +60,38 @@ def read_graph(path: Path) -> Graph:
 def _read_model(view: memoryview) -> Graph:
     operators: list[Operator] = []
     external: set[str] = set()
+    inputs: list[str] = []
     found = False
     for field, value in _fields(view):
         if field == _MODEL_GRAPH and isinstance(value, memoryview):
             found = True
             with value:
                 _read_graph(value, operators, external, set(), 0)
+                inputs += _read_inputs(value)
         elif isinstance(value, memoryview):
             value.release()
     if not found:
         raise ValueError("it has no graph")
-    return Graph(tuple(operators), frozenset(external))
+    return Graph(tuple(operators), frozenset(external), tuple(inputs))
+
+
+def _read_inputs(view: memoryview) -> Iterator[str]:
+    """Yield the names of what a graph is fed; those with a default among its weights are no such thing."""
+    names: list[str] = []
+    constants: set[str] = set()
+    for field, value in _fields(view):
+        if not isinstance(value, memoryview):
+            continue
+        with value:
+            if field == _GRAPH_INITIALIZER:
+                _read_initializer(value, constants, set())
+            elif field == _GRAPH_INPUT:
+                names += [
+                    _text(part)
+                    for key, part in _fields(value)
+                    if key == _INPUT_NAME and isinstance(part, memoryview)
+                ]
+    yield from (name for name in names if name not in constants)
 
 
 def _read_graph(

@@ -17,6 +17,7 @@ from typing import NamedTuple, cast
 
 import msgspec
 import onnxruntime as ort  # type: ignore[import-untyped]
+from blake3 import blake3
 
 from tickwork.inference.errors import ModelError, one_line
 
@@ -91,6 +92,11 @@ def thread_count(settings: SessionSettings) -> int:
 def basis(provider: str) -> Basis:
     """Return what results on `provider` rest on, on this machine."""
     return Basis(onnxruntime=str(ort.__version__), isa=isa(), provider=provider)
+
+
+def basis_key(basis: Basis) -> str:
+    """Return a short word for a basis, to name files by; equal bases have equal ones."""
+    return blake3(msgspec.json.encode(basis)).hexdigest()[:16]
 
 
 def isa() -> str:

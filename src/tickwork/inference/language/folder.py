@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from blake3 import blake3
 
+from tickwork.inference.contents import inside
 from tickwork.inference.errors import ModelError
 
 _CONFIG_BYTES_MAX = 64 << 20
@@ -76,20 +76,15 @@ def read_folder(path: Path, variant: str = "") -> ModelFolder:
     )
 
 
-def folder_hash(folder: ModelFolder, external_files: Iterable[str]) -> str:
-    """Return the BLAKE3 (hex) that names a model: over the names and bytes of the files that make it up.
+def folder_files(folder: ModelFolder, external_files: Iterable[str]) -> list[Path]:
+    """Return the files that make the model up, sorted; raises ModelError if one is missing or elsewhere.
 
     `external_files` are those beside the graph that hold its weights, as the graph names them.
     """
-    files = [folder.graph, folder.tokenizer, *(folder.path / name for name in _CONFIGURATIONS)]
-    files += [_inside(folder.path, folder.graph.parent / name) for name in external_files]
-    total = blake3(derive_key_context="tickwork 1 model folder")
-    for file in sorted(set(files)):
-        if file.is_file():
-            name = file.relative_to(folder.path).as_posix().encode()
-            content = blake3(max_threads=blake3.AUTO).update_mmap(str(file)).digest()
-            total.update(len(name).to_bytes(4, "little") + name + content)
-    return total.hexdigest()
+    optional = [folder.path / name for name in _CONFIGURATIONS if (folder.path / name).is_file()]
+    files = [folder.graph, folder.tokenizer, *optional]
+    files += [folder.graph.parent / name for name in external_files]
+    return sorted({inside(folder.path, file) for file in files})
 
 
 def _read_genai(path: Path, tokenizer: Path) -> ModelFolder:
@@ -103,7 +98,7 @@ def _read_genai(path: Path, tokenizer: Path) -> ModelFolder:
     own = _optional(path / "tokenizer_config.json")
     return ModelFolder(
         path=path,
-        graph=_inside(path, path / decoder.text("filename")),
+        graph=inside(path, path / decoder.text("filename")),
         layers=layers,
         kv_heads=decoder.integer("num_key_value_heads", 1, _HEADS_MAX),
         head_size=decoder.integer("head_size", 1, _HEAD_SIZE_MAX),
@@ -141,7 +136,7 @@ def _read_hugging_face(path: Path, tokenizer: Path, variant: str) -> ModelFolder
     own = _optional(path / "tokenizer_config.json")
     return ModelFolder(
         path=path,
-        graph=_inside(path, graph),
+        graph=inside(path, graph),
         layers=layers,
         kv_heads=config.integer("num_key_value_heads", 1, _HEADS_MAX)
         if config.has("num_key_value_heads")
@@ -219,15 +214,6 @@ def _parse(path: Path) -> dict[str, Any]:
 
 def _optional(path: Path) -> _Json | None:
     return _Json(path) if path.is_file() else None
-
-
-def _inside(folder: Path, file: Path) -> Path:
-    if not file.is_file():
-        raise ModelError(f"{folder} has no file {file.name}, which its configuration names")
-    # Downloads keep a folder of links into a store beside it, so a link may lead out where ".." may not.
-    if not file.is_symlink() and not file.resolve().is_relative_to(folder.resolve()):
-        raise ModelError(f"{file} lies outside of {folder}; a model's files must be in its folder")
-    return file
 
 
 def _numbered(patterns: tuple[str, str], layers: int, config: _Json) -> tuple[str, ...]:

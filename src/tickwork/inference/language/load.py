@@ -6,10 +6,11 @@ from typing import NamedTuple
 import msgspec
 
 from tickwork.inference import invariance, providers
+from tickwork.inference.contents import content_hash
 from tickwork.inference.errors import ModelError, RequestError, one_line
 from tickwork.inference.invariance import Verdict
 from tickwork.inference.language.engine import ROWS_BESIDE_SLOTS, Engine, EngineSettings, Names
-from tickwork.inference.language.folder import ModelFolder, folder_hash, read_folder
+from tickwork.inference.language.folder import ModelFolder, folder_files, read_folder
 from tickwork.inference.language.rows import GrowingRows, Rows, SharedRows
 from tickwork.inference.language.template import ChatTemplate
 from tickwork.inference.language.tokens import Tokenizer
@@ -59,7 +60,7 @@ def load(
     graph = read_graph(folder.graph)
     tokenizer = Tokenizer(folder.tokenizer)
     template = None if folder.chat_template is None else ChatTemplate(folder.chat_template, folder.special)
-    named = folder_hash(folder, graph.external_files)
+    named = content_hash(folder.path, folder_files(folder, graph.external_files))
     if verdict is None:
         verdict = check(folder, graph, thread_count(settings.session))
     session = settings.session
