@@ -4,6 +4,8 @@ from enum import StrEnum
 
 from tickwork.core.errors import TickworkError
 
+_CONDITION = " was false. "
+
 
 class ModelError(TickworkError):
     """A model that cannot be loaded or served: the message names the file or key, and the fix."""
@@ -30,6 +32,10 @@ class RequestError(TickworkError):
 
 
 def one_line(error: BaseException) -> str:
-    """Return the error's first line, short enough for a message."""
+    """Return the error's first line, short enough for a message.
+
+    ONNX Runtime puts the place in its source and the condition that failed first; they are left out.
+    """
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300]
+    _, condition, reason = lines[0].partition(_CONDITION)
+    return (reason if condition and reason else lines[0])[:300]

@@ -114,6 +114,22 @@ def isa() -> str:
     return "+".join([platform.machine(), *(flag for flag in _ISA_FLAGS if flag in flags)])
 
 
+class Chosen(NamedTuple):
+    """The provider that a model will run on, and those that were preferred to it."""
+
+    provider: str
+    passed_over: tuple[PassedOver, ...]
+
+
+def choose_provider(model: Path, preferences: Sequence[str], settings: SessionSettings) -> Chosen:
+    """Return the first of `preferences` that `model` can be loaded on, else the CPU, without trying that one.
+
+    Raises ModelError if a name is unknown.
+    """
+    found, passed = _preferred(model, preferences, settings)
+    return Chosen(CPU if found is None else found.provider, passed)
+
+
 def open_session(
     model: Path, preferences: Sequence[str] = (CPU,), settings: SessionSettings | None = None
 ) -> Opened:
@@ -122,6 +138,19 @@ def open_session(
     Raises ModelError if a name is unknown, or if the model cannot be loaded even on the CPU.
     """
     settings = settings or SessionSettings()
+    found, passed = _preferred(model, preferences, settings)
+    if found is not None:
+        return found
+    try:
+        return Opened(_session(model, CPU, settings), CPU, passed)
+    except Exception as error:
+        raise ModelError(f"{model.name} cannot be loaded: {one_line(error)}") from error
+
+
+def _preferred(
+    model: Path, preferences: Sequence[str], settings: SessionSettings
+) -> tuple[Opened | None, tuple[PassedOver, ...]]:
+    """Return a session on the first provider before the CPU that works, if one does, and the others."""
     for name in preferences:
         if name not in PROVIDERS:
             raise ModelError(f'unknown provider "{name}"; the known ones are {", ".join(PROVIDERS)}')
@@ -136,12 +165,9 @@ def open_session(
             passed.append(PassedOver(name, one_line(error)))
             continue
         if PROVIDERS[name] in session.get_providers():
-            return Opened(session, name, tuple(passed))
+            return Opened(session, name, tuple(passed)), tuple(passed)
         passed.append(PassedOver(name, "onnxruntime left it out of the session"))
-    try:
-        return Opened(_session(model, CPU, settings), CPU, tuple(passed))
-    except Exception as error:
-        raise ModelError(f"{model.name} cannot be loaded: {one_line(error)}") from error
+    return None, tuple(passed)
 
 
 def _session(model: Path, name: str, settings: SessionSettings) -> ort.InferenceSession:
