@@ -8,7 +8,7 @@ import msgspec
 
 from tickwork.core.digest import Digests, advance, genesis
 from tickwork.core.effects import Effect
-from tickwork.core.entry import Fuel, encode
+from tickwork.core.entry import Fuel, encode, encode_entry
 from tickwork.core.grants import Capability, Grant
 from tickwork.core.messages import NO_ARRIVALS, Arrivals
 from tickwork.core.outcomes import Outcome, OutcomeKind
@@ -110,7 +110,7 @@ def chain(ticks: Sequence[Tick], run: RunSpec) -> list[Digests]:
     digests = genesis(msgspec.msgpack.encode(run))
     links = []
     for ticked in ticks:
-        digests = advance(digests, encode(ticked.settled.entry), encode(Fuel(ticked.settled.fuel)))
+        digests = advance(digests, encode_entry(ticked.settled.entry), encode(Fuel(ticked.settled.fuel)))
         links.append(digests)
     return links
 

@@ -55,8 +55,8 @@ def rewritten(file: Path, to: Path, edit: Edit, *, finish: bool = True) -> Path:
             digests: Digests = reader.header.genesis()
             for stored in reader.entries():
                 entry, fuel = edit(stored.tick, *stored.decode())
-                digests = advance(digests, encode(entry), encode(fuel))
-                writer.append(stored.tick, digests, encode(entry), encode(fuel))
+                digests = advance(digests, encode_entry(entry), encode(fuel))
+                writer.append(stored.tick, digests, encode_entry(entry), encode(fuel))
             if finish:
                 writer.finish(reader.status)
     return to
@@ -86,8 +86,8 @@ def forked(file: Path, to: Path, at: int, *, edits: Edits = NO_EDITS, edit: Edit
             digests = parent.start()
             for stored in reader.entries(at):
                 entry, fuel = edit(stored.tick, *stored.decode())
-                digests = advance(digests, encode(entry), encode(fuel))
-                writer.append(stored.tick, digests, encode(entry), encode(fuel))
+                digests = advance(digests, encode_entry(entry), encode(fuel))
+                writer.append(stored.tick, digests, encode_entry(entry), encode(fuel))
             writer.finish(reader.status)
     return to
 
@@ -97,7 +97,7 @@ def tampered(file: Path, tick: int, edit: Edit) -> Path:
     with RunReader.open(file) as reader:
         stored = next(reader.entries(tick))
         entry, fuel = edit(tick, *stored.decode())
-    overwrite(file, tick, EntryPacker().pack(encode(entry), encode(fuel)))
+    overwrite(file, tick, EntryPacker().pack(encode_entry(entry), encode(fuel)))
     return file
 
 

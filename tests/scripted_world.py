@@ -20,7 +20,7 @@ from tickwork.core.effects import (
     Stop,
     Timer,
 )
-from tickwork.core.entry import Fuel, encode
+from tickwork.core.entry import Fuel, encode, encode_entry
 from tickwork.core.grants import Capability, Grant
 from tickwork.core.limits import Limits
 from tickwork.core.messages import Arrivals, Input
@@ -105,7 +105,7 @@ def record() -> list[tuple[str, str, str, str]]:
     digests = genesis(b"golden")
     lines = []
     for ticked in history():
-        entry, fuel = encode(ticked.settled.entry), encode(Fuel(ticked.settled.fuel))
+        entry, fuel = encode_entry(ticked.settled.entry), encode(Fuel(ticked.settled.fuel))
         digests = advance(digests, entry, fuel)
         lines.append((entry.hex(), fuel.hex(), digests.digest.hex(), digests.exact.hex()))
     return lines

@@ -10,7 +10,7 @@ import msgspec
 from blake3 import blake3
 
 from tickwork.core.digest import Digests, advance, genesis
-from tickwork.core.entry import Entry, Fuel, decode_entry, decode_fuel, encode
+from tickwork.core.entry import Entry, Fuel, decode_entry, decode_fuel, encode, encode_entry
 from tickwork.core.spec import RunSpec
 from tickwork.journal.codec import EntryPacker, pack_module, unpack_entry
 from tickwork.journal.header import KEY_CHECK, KEY_END, End, check_value, encode_end, encode_spec
@@ -30,7 +30,7 @@ class Tampering:
         return decode_entry(entry), decode_fuel(fuel)
 
     def put_entry(self, tick: int, entry: Entry, fuel: Fuel) -> None:
-        body = EntryPacker().pack(encode(entry), encode(fuel))
+        body = EntryPacker().pack(encode_entry(entry), encode(fuel))
         self.database.execute("UPDATE entry SET body = ? WHERE tick = ?", (body, tick))
 
     def edit(self, tick: int, edit: Edit) -> None:

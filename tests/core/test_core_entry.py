@@ -22,6 +22,7 @@ from tickwork.core.entry import (
     decode_entry,
     decode_fuel,
     encode,
+    encode_entry,
 )
 from tickwork.core.messages import Arrivals, Input
 from tickwork.core.outcomes import OutcomeKind
@@ -50,9 +51,9 @@ ENTRY = Entry(
 
 
 def test_every_kind_of_effect_survives_with_its_tag():
-    again = decode_entry(encode(ENTRY))
+    again = decode_entry(encode_entry(ENTRY))
     assert again == ENTRY
-    plain = msgspec.msgpack.decode(encode(ENTRY))
+    plain = msgspec.msgpack.decode(encode_entry(ENTRY))
     assert [effect[0] for effect in plain[2][0][2]] == list(range(10))
 
 
@@ -65,17 +66,17 @@ def test_the_bits_of_a_float_survive():
     ):
         number = msgspec.msgpack.decode(b"\xcb" + bits)
         turn = TurnEntry(0, OutcomeKind.OK, (Metric("m", number),))
-        encoded = encode(Entry(0, Arrivals(), (turn,)))
+        encoded = encode_entry(Entry(0, Arrivals(), (turn,)))
         assert bits in encoded
-        assert encode(decode_entry(encoded)) == encoded
+        assert encode_entry(decode_entry(encoded)) == encoded
 
 
 @pytest.mark.parametrize(
     ("data", "why"),
     [
         (b"", "truncated"),
-        (encode(ENTRY)[:-1], "truncated"),
-        (encode(ENTRY) + b"\0", "trailing"),
+        (encode_entry(ENTRY)[:-1], "truncated"),
+        (encode_entry(ENTRY) + b"\0", "trailing"),
         (b"\x93\x00\x91\x90\x91\x95\x00\xa4oops\x90\x90\xa0", "oops"),
         (b"\x93\x00\x91\x90\x91\x95\x00\xa2\xff\xfe\x90\x90\xa0", "utf-8"),
         (b"\x93\x00\x91\x90\x91\x95\x00\xa2ok\x91\x91\x0a\x90\xa0", "10"),

@@ -10,7 +10,7 @@ import pytest
 
 import scripted_world
 from tickwork.core.digest import advance, genesis
-from tickwork.core.entry import decode_entry, decode_fuel, encode
+from tickwork.core.entry import decode_entry, decode_fuel, encode, encode_entry
 
 GOLDEN = [
     tuple(line.split()) for line in (Path(__file__).parent / "core_entries.txt").read_text().splitlines()
@@ -27,7 +27,7 @@ def test_the_scripted_run_still_gives_the_recorded_entries():
 @pytest.mark.parametrize("tick", range(len(GOLDEN)))
 def test_recorded_entries_are_canonical_and_chain_to_the_recorded_digests(tick):
     entry, fuel = (bytes.fromhex(part) for part in GOLDEN[tick][:2])
-    assert encode(decode_entry(entry)) == entry
+    assert encode_entry(decode_entry(entry)) == entry
     assert encode(decode_fuel(fuel)) == fuel
     digests = genesis(b"golden")
     for line in GOLDEN[: tick + 1]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tickwork.core.digest import Digests, advance, content_hash
 from tickwork.core.effects import Log, Send
-from tickwork.core.entry import Entry, Fuel, TurnEntry, encode
+from tickwork.core.entry import Entry, Fuel, TurnEntry, encode, encode_entry
 from tickwork.core.messages import Arrivals, Input
 from tickwork.core.outcomes import OutcomeKind
 from tickwork.core.spec import AgentSpec, InputSpec, RunSpec
@@ -39,7 +39,7 @@ def tick_bytes(tick: int, turns: int = 3) -> tuple[bytes, bytes]:
             for n in range(turns)
         ),
     )
-    return encode(entry), encode(Fuel(tuple(1000 + tick + n for n in range(turns))))
+    return encode_entry(entry), encode(Fuel(tuple(1000 + tick + n for n in range(turns))))
 
 
 def chain(ticks: int) -> list[tuple[int, Digests, bytes, bytes]]:

@@ -18,7 +18,7 @@ from core_worlds import chain
 from tickwork.core.digest import advance, genesis
 from tickwork.core.effects import Publish, Send
 from tickwork.core.entropy import turn_seeds
-from tickwork.core.entry import Fuel, decode_entry, decode_fuel, encode
+from tickwork.core.entry import Fuel, decode_entry, decode_fuel, encode, encode_entry
 from tickwork.core.messages import NO_ARRIVALS
 from tickwork.core.spec import RunSpec
 from tickwork.core.step import plan, settle
@@ -66,7 +66,7 @@ def test_equal_inputs_give_equal_worlds_and_equal_bytes(scenario):
     again = Scenario(msgspec.msgpack.decode(spec, type=RunSpec), scenario.script)
     first, second = play(scenario), play(again)
     assert [without_memo(t.after) for t in first] == [without_memo(t.after) for t in second]
-    assert [encode(t.settled.entry) for t in first] == [encode(t.settled.entry) for t in second]
+    assert [encode_entry(t.settled.entry) for t in first] == [encode_entry(t.settled.entry) for t in second]
     assert chain(first, scenario.run) == chain(second, again.run)
 
 
@@ -77,7 +77,7 @@ def test_the_order_in_which_maps_were_filled_changes_nothing(scenario):
         planned = plan(turned, ticked.arrivals)
         settled = settle(turned, planned, ticked.outcomes)
         assert encode(planned) == encode(ticked.planned)
-        assert encode(settled.entry) == encode(ticked.settled.entry)
+        assert encode_entry(settled.entry) == encode_entry(ticked.settled.entry)
         assert without_memo(settled.world) == without_memo(ticked.after)
         assert (settled.fuel, settled.performed) == (ticked.settled.fuel, ticked.settled.performed)
         assert (settled.started, settled.ended) == (ticked.settled.started, ticked.settled.ended)
@@ -90,7 +90,7 @@ def test_what_routes_are_remembered_changes_nothing(scenario):
         settled = settle(cold, ticked.planned, ticked.outcomes)
         warm = settle(cold, ticked.planned, ticked.outcomes)
         for again in (settled, warm):
-            assert encode(again.entry) == encode(ticked.settled.entry)
+            assert encode_entry(again.entry) == encode_entry(ticked.settled.entry)
             assert without_memo(again.world) == without_memo(ticked.after)
             assert again.performed == ticked.settled.performed
 
@@ -288,8 +288,8 @@ def test_turns_carry_the_seed_of_their_agent_and_tick(run, comes_to):
 def test_entries_survive_encoding(scenario):
     for ticked in play(scenario):
         entry, fuel = ticked.settled.entry, Fuel(ticked.settled.fuel)
-        assert decode_entry(encode(entry)) == entry
-        assert encode(decode_entry(encode(entry))) == encode(entry)
+        assert decode_entry(encode_entry(entry)) == entry
+        assert encode_entry(decode_entry(encode_entry(entry))) == encode_entry(entry)
         assert decode_fuel(encode(fuel)) == fuel
 
 
@@ -306,7 +306,7 @@ def test_bytes_that_are_no_entry_are_a_decode_error(noise):
 def test_a_damaged_entry_is_another_entry_or_a_decode_error_and_never_has_the_same_digest(scenario, data):
     history = play(scenario)
     ticked = data.draw(st.sampled_from(history), label="tick")
-    intact = encode(ticked.settled.entry)
+    intact = encode_entry(ticked.settled.entry)
     place = data.draw(st.integers(0, len(intact) - 1), label="byte")
     flipped = data.draw(st.integers(1, 255), label="bits")
     damaged = intact[:place] + bytes([intact[place] ^ flipped]) + intact[place + 1 :]

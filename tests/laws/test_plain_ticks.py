@@ -12,7 +12,7 @@ from guests import Answers, image_guest
 from tickwork.core.checkpoint import encode_world
 from tickwork.core.digest import content_hash, genesis
 from tickwork.core.effects import Effect, Log, Metric, Output, Publish, Send, Timer
-from tickwork.core.entry import encode
+from tickwork.core.entry import encode_entry
 from tickwork.core.grants import Capability, Grant
 from tickwork.core.limits import Limits
 from tickwork.core.messages import NO_ARRIVALS
@@ -114,7 +114,7 @@ def impatient(workers: int) -> ThreadsPool:
 
 def assert_same(one: Ticked, other: Ticked) -> None:
     # By bytes, for NaN is not equal to itself.
-    assert encode(other.settled.entry) == one.entry
+    assert encode_entry(other.settled.entry) == one.entry
     assert (one.entry, one.fuel, one.digests) == (other.entry, other.fuel, other.digests)
     assert (list(one.agents), one.messages) == (list(other.agents), other.messages)
     assert one.settled.fuel == other.settled.fuel

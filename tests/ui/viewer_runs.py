@@ -7,7 +7,7 @@ from pathlib import Path
 from shell_projects import agent, project, tickwork_here
 from tickwork.core.digest import Digests, advance, content_hash
 from tickwork.core.effects import Send
-from tickwork.core.entry import Entry, Fuel, TurnEntry, encode
+from tickwork.core.entry import Entry, Fuel, TurnEntry, encode, encode_entry
 from tickwork.core.messages import NO_ARRIVALS
 from tickwork.core.outcomes import OutcomeKind
 from tickwork.core.spec import AgentSpec, RunSpec
@@ -123,7 +123,7 @@ def plain_ticks(count: int) -> Iterator[tuple[int, Digests, bytes, bytes]]:
             for n in range(_SENDERS)
             if (tick + n) % 3 == 0
         )
-        entry, fuel = encode(Entry(tick, NO_ARRIVALS, turns)), encode(Fuel((9,) * len(turns)))
+        entry, fuel = encode_entry(Entry(tick, NO_ARRIVALS, turns)), encode(Fuel((9,) * len(turns)))
         digests = advance(digests, entry, fuel)
         yield tick, digests, entry, fuel
 

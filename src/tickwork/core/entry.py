@@ -7,8 +7,10 @@ may meter differently without a different result.
 import msgspec
 
 from tickwork.core.effects import Effect
+from tickwork.core.faults import AppliedFault
 from tickwork.core.messages import Arrivals
 from tickwork.core.outcomes import OutcomeKind
+from tickwork.core.shortest import shortest
 
 
 class Refusal(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -41,12 +43,13 @@ class Undelivered(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
-    """The portable record of one tick, turns in settle order."""
+    """The portable record of one tick, turns in settle order. Its bytes are those of `encode_entry`."""
 
     tick: int
     arrivals: Arrivals
     turns: tuple[TurnEntry, ...]
     undelivered: tuple[Undelivered, ...] = ()
+    faults: tuple[AppliedFault, ...] = ()
 
 
 class Fuel(msgspec.Struct, frozen=True, array_like=True):
@@ -58,8 +61,15 @@ class Fuel(msgspec.Struct, frozen=True, array_like=True):
 encode = msgspec.msgpack.Encoder().encode
 _entries = msgspec.msgpack.Decoder(Entry)
 _fuels = msgspec.msgpack.Decoder(Fuel)
+# The fields that every entry's bytes have; those after them are left out where they say nothing.
+_ENTRY_FIELDS = 4
 # What msgspec lets through for hostile bytes besides its own errors.
 _NOT_DECODED = (RecursionError, UnicodeDecodeError)
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """Return the entry's canonical bytes."""
+    return encode(shortest(entry, _ENTRY_FIELDS))
 
 
 def decode_entry(data: bytes) -> Entry:

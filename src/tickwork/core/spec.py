@@ -7,6 +7,7 @@ identity, so a default must be a value of which there is only one; limits are al
 
 import msgspec
 
+from tickwork.core.fault_plan import FaultPlan
 from tickwork.core.grants import Grants
 from tickwork.core.limits import Limits, RunLimits
 
@@ -48,7 +49,7 @@ class RunSpec(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `kinds` are templates for `spawn`: their `id` is the kind's name, and their `config` is used when the
     spawning effect brings none. `start_ns` and `tick_ns` place tick 0 and the others on the virtual clock.
-    `floats` is one of `FLOATS`.
+    `floats` is one of `FLOATS`. `faults` is None where nothing is broken on purpose: see `with_faults`.
     """
 
     name: str
@@ -61,3 +62,9 @@ class RunSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     inputs: tuple[InputSpec, ...] = ()
     outputs: tuple[str, ...] = ()
     limits: RunLimits = msgspec.field(default_factory=RunLimits)
+    faults: FaultPlan | None = None
+
+
+def with_faults(run: RunSpec, faults: FaultPlan) -> RunSpec:
+    """Return the run with this plan in place of its own. One that breaks nothing is the same as none."""
+    return msgspec.structs.replace(run, faults=faults if faults else None)

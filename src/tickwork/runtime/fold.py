@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tickwork.core.checkpoint import decode_world
 from tickwork.core.digest import Digests
-from tickwork.core.entry import Entry, encode
+from tickwork.core.entry import Entry, encode_entry
 from tickwork.core.errors import RunFileError
 from tickwork.core.limits import Limits, RunLimits
 from tickwork.core.outcomes import Outcome
@@ -158,7 +158,7 @@ def fold(reader: RunReader, world: World | None = None) -> Iterator[FoldedTick]:
             for turn, used in zip(entry.turns, fuel.used, strict=True)
         ]
         settled = settle(world, planned, outcomes)
-        if encode(settled.entry) != stored.entry:
+        if encode_entry(settled.entry) != stored.entry:
             raise broken(stored.tick)
         yield FoldedTick(world, planned, settled, stored)
         world = settled.world

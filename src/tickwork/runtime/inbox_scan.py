@@ -42,6 +42,7 @@ class _Entry(msgspec.Struct, frozen=True, array_like=True):
     arrivals: Arrivals
     turns: tuple[_Turn, ...]
     undelivered: msgspec.Raw
+    faults: msgspec.Raw = msgspec.Raw(b"\x90")
 
 
 _decode_entry = msgspec.msgpack.Decoder(_Entry).decode
@@ -129,7 +130,7 @@ class InboxScan:
 
     def _sent_to(self, entry: _Entry) -> list[Message]:
         """Return what the tick's turns send to the agent."""
-        if bytes(entry.undelivered) != _NOTHING:
+        if bytes(entry.undelivered) != _NOTHING or bytes(entry.faults) != _NOTHING:
             raise TooInvolved
         found: list[Message] = []
         mentions = self._mentions

@@ -63,7 +63,7 @@ class Loop:
         if outcomes is None:
             outcomes = self._pool.run(self.world, planned)
         settled = settle(self.world, planned, outcomes)
-        record = entry.encode(settled.entry)
+        record = entry.encode_entry(settled.entry)
         fuel = entry.encode(entry.Fuel(settled.fuel))
         digests = digest.advance(self.digests, record, fuel)
         self._pool.retire(settled.ended)
