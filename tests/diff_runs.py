@@ -14,7 +14,7 @@ from tickwork.core.checkpoint import encode_world
 from tickwork.core.digest import Digests, advance
 from tickwork.core.edits import NO_EDITS, Edits, encode_edits
 from tickwork.core.effects import Output
-from tickwork.core.entry import Entry, Fuel, encode
+from tickwork.core.entry import Entry, Fuel, encode, encode_entry
 from tickwork.core.image import AgentImage
 from tickwork.journal.codec import EntryPacker
 from tickwork.journal.create import ForkStart

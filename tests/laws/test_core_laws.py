@@ -383,6 +383,6 @@ def test_the_scenarios_reach_what_the_laws_speak_of():
 
 @pytest.mark.parametrize("decode", [decode_entry, decode_fuel])
 def test_a_deeply_nested_entry_is_a_decode_error(decode):
-    entry = b"\x9f\x00\x91\x90\x90\x90" if decode is decode_entry else b"\x9f\x90"
+    entry = b"\x9f\x00\x91\x90\x90\x90\x90" if decode is decode_entry else b"\x9f\x90"
     with pytest.raises(msgspec.DecodeError):
         decode(entry + b"\x91" * 100_000 + b"\x90" * 16)

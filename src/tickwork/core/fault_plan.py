@@ -119,7 +119,7 @@ def _in_window(rate: FaultRate, tick: int) -> bool:
 
 
 def fault_of_plan(plan: FaultPlan) -> tuple[tuple[str, int], str] | None:
-    """Return what is wrong with a plan: where, as (`explicit` or `rates`, place), and why; None if nothing."""
+    """Return what is wrong with a plan, or None: where, as (`explicit` or `rates`, place), and why."""
     for place, fault in enumerate(plan.explicit):
         reason = _fault_of(fault)
         if reason is not None:
@@ -142,7 +142,10 @@ def _fault_of(fault: Fault) -> str | None:
         value = getattr(fault, name)
         if isinstance(value, int) and not 0 <= value <= _U64_MAX:
             return f"{name} must be between 0 and {_U64_MAX}"
-    if isinstance(fault, (Delay, SlowRequest, Partition, Pause)) and not 1 <= fault.ticks <= LASTING_TICKS_MAX:
+    if (
+        isinstance(fault, (Delay, SlowRequest, Partition, Pause))
+        and not 1 <= fault.ticks <= LASTING_TICKS_MAX
+    ):
         return f"ticks must be between 1 and {LASTING_TICKS_MAX}"
     if isinstance(fault, Duplicate) and fault.ticks > LASTING_TICKS_MAX:
         return f"ticks must be between 0 and {LASTING_TICKS_MAX}"

@@ -66,7 +66,10 @@ class CrashBefore(msgspec.Struct, frozen=True, array_like=True, tag="crash-befor
 
 
 class CrashAfter(msgspec.Struct, frozen=True, array_like=True, tag="crash-after"):
-    """Let `agent` fail after its turn in `tick`, of whose effects only the first `effects` happen (None: all)."""
+    """Let `agent` fail after its turn in `tick`, of whose effects only the first `effects` happen.
+
+    With None all of them do.
+    """
 
     tick: int
     agent: str
@@ -89,7 +92,7 @@ class RefuseMemory(msgspec.Struct, frozen=True, array_like=True, tag="refuse-mem
 
 
 class FailRequest(msgspec.Struct, frozen=True, array_like=True, tag="fail-request"):
-    """Let a request fail: the one at place `nth` of those that `agent` makes of models and tools in `tick`."""
+    """Let a request fail: that at place `nth` of those that `agent` makes of models and tools in `tick`."""
 
     tick: int
     agent: str
@@ -174,10 +177,11 @@ class FaultRate(msgspec.Struct, frozen=True, array_like=True):
     """Faults of one `kind` that come by chance: each possible one with the probability `rate`.
 
     What is possible depends on the kind: each message (drop, delay, duplicate), each agents' message in an
-    inbox (reorder), each request, each due timer, each turn (starve-fuel, refuse-memory, crash-after), or each
-    agent in each tick (crash-before, pause, and partition, which cuts that agent off). Only those of the ticks
-    from `first` to `last`, both included, whose agent (of a message, its sender) matches one of `agents`, ids
-    or a prefix followed by `*`. `ticks` and `fuel` are those of the faults, where the kind has them.
+    inbox (reorder), each request, each due timer, each turn (starve-fuel, refuse-memory, crash-after), or
+    each agent in each tick (crash-before, pause, and partition, which cuts that agent off). Only those of the
+    ticks from `first` to `last`, both included, whose agent (of a message, its sender) matches one of
+    `agents`, ids or a prefix followed by `*`. `ticks` and `fuel` are those of the faults, where the kind has
+    them.
     """
 
     kind: str
