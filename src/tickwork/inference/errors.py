@@ -18,6 +18,7 @@ class Code(StrEnum):
     CONTEXT_LENGTH_EXCEEDED = "context_length_exceeded"
     UNMEETABLE_FORMAT = "unmeetable_format"
     LOGITS_NOT_FINITE = "logits_not_finite"
+    OUTPUT_IS_NAN = "output_is_nan"
     MODEL_FAILED = "model_failed"
 
 

@@ -12,7 +12,7 @@ Only a model that does not give the same bits twice running is refused, and that
 providers compute is recorded.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -71,7 +71,8 @@ class Serving(msgspec.Struct, frozen=True):
     threads: Literal["free", "one"] = "free"
 
 
-_ALONE = Serving("alone", "pinned", "one")
+# The strictest there is.
+ALONE = Serving("alone", "pinned", "one")
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -122,7 +123,7 @@ def examine(graph: Graph, opened: Callable[[int], Subject], threads: int, basis:
         if basis.provider == CPU:
             raise ModelError(f"{reason}; it cannot be used in a replay")
         # What other providers compute is recorded, and a replay uses that.
-        return Verdict(_ALONE, (*findings, Finding("repeatable", held=False, detail=reason)), basis)
+        return Verdict(ALONE, (*findings, Finding("repeatable", held=False, detail=reason)), basis)
     several = _observe(opened(many), plan)
     differ = _differences(one_thread, several)
     agreement = _agreement(differ, len(one_thread))
@@ -137,13 +138,20 @@ def examine(graph: Graph, opened: Callable[[int], Subject], threads: int, basis:
 
 
 def judge_graph(graph: Graph) -> tuple[Serving, list[Finding]]:
-    """Return how far a model of these operators may be trusted, with the reasons."""
-    for kind in sorted({operator.kind for operator in graph.operators}):
+    """Return how far a language model of these operators may be trusted, with the reasons."""
+    appends = appends_in_place(graph)
+    more = {} if appends else {f"no {_ATTENTION}: depends on padding and length": ALONE}
+    return judge_operators(graph.operators, more)
+
+
+def judge_operators(
+    operators: Sequence[Operator], more: Mapping[str, Serving] | None = None
+) -> tuple[Serving, list[Finding]]:
+    """Return how far any model of these operators may be trusted, with the reasons and `more` of them."""
+    for kind in sorted({operator.kind for operator in operators}):
         if kind in _RANDOM:
             raise ModelError(f"the model draws its own randomness ({kind}); it cannot be used in a replay")
-    reasons = _reasons(graph.operators)
-    if not appends_in_place(graph):
-        reasons[f"no {_ATTENTION}: depends on padding and length"] = _ALONE
+    reasons = {**_reasons(operators), **(more or {})}
     if not reasons:
         return Serving(), [Finding("operators", held=True, detail="none is known to depend on company")]
     bounds = reasons.values()
@@ -170,13 +178,13 @@ def _reasons(operators: Sequence[Operator]) -> dict[str, Serving]:
     found: dict[str, Serving] = {}
     for operator in operators:
         if operator.kind in _DYNAMIC_INT8:
-            found[f"{operator.kind}: one scale for the whole batch"] = _ALONE
+            found[f"{operator.kind}: one scale for the whole batch"] = ALONE
         elif operator.kind in _PLACE_DEPENDENT:
-            found[f"{operator.kind}: depends on the place in the buffer"] = _ALONE
+            found[f"{operator.kind}: depends on the place in the buffer"] = ALONE
         elif operator.kind in _BRANCHES:
-            found[f"{operator.kind}: may branch on the length of the longest sequence"] = _ALONE
+            found[f"{operator.kind}: may branch on the length of the longest sequence"] = ALONE
         elif operator.kind in {"MatMul", "Gemm"} and not any(operator.constant_inputs[1:2]):
-            found[f"{operator.kind} of two computed inputs: depends on the shape and on threads"] = _ALONE
+            found[f"{operator.kind} of two computed inputs: depends on the shape and on threads"] = ALONE
         elif operator.kind == "MatMulNBits":
             bits, block, accuracy = (operator.numbers.get(name, default) for name, default in _NBITS_DEFAULTS)
             left = _nbits(bits, block, accuracy)
@@ -191,7 +199,7 @@ def _nbits(bits: int, block: int, accuracy: int) -> Serving:
         return Serving() if block <= _BLOCK_MAX[bits] else Serving("even", "even")
     if bits == min(_BLOCK_MAX):
         return Serving("pad", "free")
-    return _ALONE
+    return ALONE
 
 
 class _Plan:
@@ -248,8 +256,8 @@ def _decode_together(subject: Subject, batch: int, prompts: list[list[int]], see
 
 def _judge_batching(seen: Sequence[Observed], bound: Batching) -> tuple[Batching, list[Finding]]:
     findings = []
-    for batching in _BATCHING[_BATCHING.index(bound) :]:
-        sizes = [size for size in _BATCHES if _allows(batching, size)]
+    for batching in at_least(bound):
+        sizes = [size for size in _BATCHES if allows(batching, size)]
         differ = sum(_unequal(observed, "batch", sizes, sizes[0]) for observed in seen)
         compared = sum(key[0] == "batch" and key[1] in sizes for key in seen[0])
         words = f"rows {', '.join(map(str, sizes))} at once: "
@@ -259,7 +267,13 @@ def _judge_batching(seen: Sequence[Observed], bound: Batching) -> tuple[Batching
     return "alone", findings
 
 
-def _allows(batching: Batching, rows: int) -> bool:
+def at_least(bound: Batching) -> Sequence[Batching]:
+    """Return the ways of batching that are no less strict than `bound`, the strictest last."""
+    return _BATCHING[_BATCHING.index(bound) :]
+
+
+def allows(batching: Batching, rows: int) -> bool:
+    """Return whether that many rows may run at once."""
     if batching == "alone":
         return rows == 1
     return batching == "free" or (rows > 1 and (batching == "pad" or rows % 2 == 0))

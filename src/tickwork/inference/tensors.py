@@ -46,6 +46,14 @@ def outputs(session: ort.InferenceSession) -> dict[str, Port]:
     return _ports(session.get_outputs())
 
 
+def symbols(session: ort.InferenceSession) -> dict[str, tuple[str | None, ...]]:
+    """Return, for each input, the names of its open sizes: equal names are meant to be equal sizes."""
+    return {
+        argument.name: tuple(size if isinstance(size, str) and size else None for size in argument.shape)
+        for argument in session.get_inputs()
+    }
+
+
 def bind_input(binding: ort.IOBinding, name: str, array: NDArray[Any]) -> None:
     """Let the next runs read `array`, which must be C-contiguous, in place."""
     binding.bind_input(name, "cpu", 0, array.dtype, array.shape, _address(name, array))

@@ -1,7 +1,7 @@
 """Loads a model's folder into an engine, finding out first how it may be served."""
 
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 import onnxruntime as ort  # type: ignore[import-untyped]
@@ -18,7 +18,6 @@ from tickwork.inference.language.tokens import Tokenizer
 from tickwork.inference.onnx_graph import Graph, read_graph
 from tickwork.inference.providers import (
     CPU,
-    Basis,
     Opened,
     PassedOver,
     SessionSettings,
@@ -26,6 +25,7 @@ from tickwork.inference.providers import (
     open_session,
     thread_count,
 )
+from tickwork.inference.verdicts import GivenVerdict, Verdicts
 
 _SLOTS_MAX = 256
 _CHECK_CONTEXT = 256
@@ -78,16 +78,6 @@ class Loaded(NamedTuple):
     passed_over: tuple[PassedOver, ...] = ()
 
 
-class Verdicts(Protocol):
-    """What remembers verdicts; the model cache does."""
-
-    def verdict(self, hashed: str, basis: Basis) -> Verdict | None:
-        """Return what was found for the model on an equal basis, or None."""
-
-    def keep_verdict(self, hashed: str, verdict: Verdict) -> None:
-        """Remember what was found."""
-
-
 def load(
     path: Path, settings: LoadSettings | None = None, verdict: Verdict | None = None, name: str = ""
 ) -> Loaded:
@@ -97,7 +87,7 @@ def load(
     model (by its hash). `name` is what completions call the model; the folder's name if empty.
     """
     settings = settings or LoadSettings()
-    verdicts = None if verdict is None else _Given(verdict)
+    verdicts = None if verdict is None else GivenVerdict(verdict)
     return make_engine(open_weights(path, settings, verdicts), settings, name or path.name)
 
 
@@ -177,19 +167,6 @@ def check(folder: ModelFolder, graph: Graph, threads: int, provider: str = CPU) 
         raise
     except Exception as error:
         raise ModelError(f"{folder.graph.name} cannot be run: {one_line(error)}") from error
-
-
-class _Given:
-    """One verdict that the caller has."""
-
-    def __init__(self, verdict: Verdict) -> None:
-        self._verdict = verdict
-
-    def verdict(self, hashed: str, basis: Basis) -> Verdict | None:  # noqa: ARG002 - the caller's promise
-        return self._verdict if self._verdict.basis == basis else None
-
-    def keep_verdict(self, hashed: str, verdict: Verdict) -> None:
-        pass
 
 
 def _rows(

@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from tickwork.inference.errors import RequestError
+from tickwork.inference.errors import Code, RequestError
+
+_SERVER_ERRORS = {Code.MODEL_FAILED, Code.LOGITS_NOT_FINITE, Code.OUTPUT_IS_NAN}
 
 
 class TopLogprob(msgspec.Struct, frozen=True):
@@ -91,9 +93,7 @@ class Failure(msgspec.Struct, frozen=True):
 
     def body(self) -> dict[str, Any]:
         """Return OpenAI's error object."""
-        kind = (
-            "server_error" if self.code in {"model_failed", "logits_not_finite"} else "invalid_request_error"
-        )
+        kind = "server_error" if self.code in _SERVER_ERRORS else "invalid_request_error"
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
 
 
