@@ -20,6 +20,7 @@ from tickwork_agent.effects import (
 )
 from tickwork_agent.encoding import Body, encode_body
 from tickwork_agent.messages import Message, Now
+from tickwork_agent.replies import Reply
 
 __all__ = [
     "Agent",
@@ -34,6 +35,7 @@ __all__ = [
     "Now",
     "Output",
     "Publish",
+    "Reply",
     "Send",
     "Spawn",
     "Stop",

@@ -181,6 +181,20 @@ class Agent:
         self._ask(Infer(check_name("model", model), encode_body(body), request))
         return request
 
+    def chat(
+        self, model: str, messages: str | Sequence[Any], *, request: int | None = None, **options: Any
+    ) -> int:
+        """Ask a language model to answer `messages` and return the number that the answer carries.
+
+        `messages` are `{"role": ..., "content": ...}` objects, or a text for one message of the user.
+        `options` are the other fields of a chat-completions request: `max_tokens`, `temperature`, `stop`,
+        `response_format`, `stream` and so on. The answer comes on topic `reply`, to `on_reply(message)`;
+        `Reply.of(message)` reads it. Grant: `infer:MODEL`.
+        """
+        if isinstance(messages, str):
+            messages = [{"role": "user", "content": messages}]
+        return self.infer(model, {"messages": list(messages), **options}, request=request)
+
     def call(self, tool: str, body: Body, *, request: int | None = None) -> int:
         """Call a tool and return the number that the answer carries as `reply_to`. Grant: `call:TOOL`."""
         request = self._request(request)

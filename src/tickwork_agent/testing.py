@@ -16,6 +16,7 @@ from tickwork_agent.agent import Agent
 from tickwork_agent.effects import Effect
 from tickwork_agent.encoding import Body, encode_body
 from tickwork_agent.messages import Message, Now
+from tickwork_agent.replies import PIECE_TOPIC, REPLY_TOPIC
 
 AgentType = TypeVar("AgentType", bound=Agent)
 
@@ -65,3 +66,34 @@ class AgentTest(Generic[AgentType]):
     ) -> list[Effect]:
         """Take a turn with one message and return its effects; see `encode_body` for bodies."""
         return self.step(Message(sender, topic, encode_body(body), reply_to))
+
+    def answer(
+        self,
+        request: int,
+        text: str = "",
+        *,
+        model: str = "model",
+        finish_reason: str = "stop",
+        error: str = "",
+        code: str = "model_failed",
+    ) -> list[Effect]:
+        """Take a turn with a language model's answer to `request`, or with its `error` if there is one."""
+        if error:
+            body: Any = {"error": {"message": error, "type": "server_error", "param": None, "code": code}}
+        else:
+            said = {"role": "assistant", "content": text, "refusal": None}
+            tokens = len(text.split())
+            body = {
+                "object": "chat.completion",
+                "created": 0,
+                "model": model,
+                "choices": [{"index": 0, "message": said, "logprobs": None, "finish_reason": finish_reason}],
+                "usage": {"prompt_tokens": 0, "completion_tokens": tokens, "total_tokens": tokens},
+            }
+        return self.receive(REPLY_TOPIC, body, sender=f"model:{model}", reply_to=request)
+
+    def answer_piece(self, request: int, text: str, *, model: str = "model") -> list[Effect]:
+        """Take a turn with a piece of a streamed answer to `request`."""
+        choice = {"index": 0, "delta": {"content": text}, "logprobs": None, "finish_reason": None}
+        body = {"object": "chat.completion.chunk", "created": 0, "model": model, "choices": [choice]}
+        return self.receive(PIECE_TOPIC, body, sender=f"model:{model}", reply_to=request)

@@ -20,6 +20,7 @@ from tickwork_agent import (
     Now,
     Output,
     Publish,
+    Reply,
     Send,
     Spawn,
     Stop,
@@ -263,3 +264,45 @@ def test_random_and_clock_are_functions_of_the_turn() -> None:
     assert rolls(1) != rolls(2)
     assert [json.loads(roll[0].body)[1:] for roll in rolls(1)] == [[0, 1000], [1, 1010], [2, 1020]]
     assert len({roll[0].body for roll in rolls(1)}) == 3
+
+
+class Buyer(Agent):
+    """Asks a model, and keeps what it says."""
+
+    def on_offer(self, message: Message) -> None:
+        self.asked = self.chat("clerk", message.text(), max_tokens=8, stop=["."])
+
+    def on_again(self, _: Message) -> None:
+        self.chat("clerk", ({"role": "system", "content": "Be brief."},), request=7)
+
+    def on_reply(self, message: Message) -> None:
+        self.reply_said = (message.sender, message.reply_to, Reply.of(message))
+
+    def on_reply_piece(self, message: Message) -> None:
+        self.piece_said = Reply.of(message)
+
+
+def test_chat_asks_in_the_shape_of_chat_completions() -> None:
+    test = AgentTest(Buyer)
+    (asked,) = test.receive("offer", "How much?")
+    body = b'{"messages":[{"role":"user","content":"How much?"}],"max_tokens":8,"stop":["."]}'
+    assert asked == Infer("clerk", body, test.agent.asked)
+    (again,) = test.receive("again")
+    assert again == Infer("clerk", b'{"messages":[{"role":"system","content":"Be brief."}]}', 7)
+
+
+def test_answers_pieces_and_failures_of_models_are_read_alike() -> None:
+    test = AgentTest(Buyer)
+    test.answer(3, "Ten crowns", model="clerk", finish_reason="length")
+    assert test.agent.reply_said == ("model:clerk", 3, Reply("Ten crowns", "length", tokens=2))
+    test.answer(4, error="no room", code="context_length_exceeded")
+    assert test.agent.reply_said[2] == Reply("", error="no room", code="context_length_exceeded")
+    test.answer_piece(3, "Te")
+    assert test.agent.piece_said == Reply("Te")
+    assert Reply('{"price":3}').json() == {"price": 3}
+
+
+@pytest.mark.parametrize("body", [b"[]", b"{}", b'{"choices":[]}', b'{"error":1}', b"3", b"no"])
+def test_what_no_model_answered_is_no_reply(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r"is no answer of a model|Expecting|JSON"):
+        Reply.of(Message("a", "reply", body))
