@@ -19,8 +19,8 @@ TICKETS = EXAMPLE / "tickets.jsonl"
 LINES = TICKETS.read_text(encoding="utf-8").splitlines()
 
 
-DIGEST = "16873c72d710603f0cb197cf748ee423a25867f9cde82199d50256eb3c000198"
-EXACT = "d3016bc9bd2dcbbf09fbfd63cec50045156dab0bf979408bcff5842f6a0d28a9"
+DIGEST = "6d5e8acb55566f0cfb68b038b23fe72f913d2e53b3d260a7b9346a1532a4dd82"
+EXACT = "f15f90a15cd49dc3a9e9b0a3c828f271e5fe22ba727a9faf2af575f8e0e78400"
 
 
 @dataclass

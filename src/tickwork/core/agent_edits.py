@@ -25,6 +25,7 @@ class AgentEditing:
         self._edited: dict[int, AgentEdit] = {}
         self.agents = list(world.agents)
         self.spent = dict(world.spent)
+        self.tokens_spent = dict(world.tokens_spent)
         self.restarted: list[int] = []
 
     def change(self, edit: AgentEdit, carries_over: CarriesOver, memory_bytes: Callable[[int], int]) -> None:
@@ -54,16 +55,20 @@ class AgentEditing:
 
     def _recount(self, agent: int, before: Grants, after: Grants) -> None:
         """Move what the agent spent to the places that its grants have now."""
-        spent: dict[str, int] = {}
-        for place, grant in enumerate(before):
-            count = self.spent.pop((agent, place), None)
-            if count is not None:
-                # Of two grants of the same only the first was ever charged.
-                spent.setdefault(str(grant), count)
-        for place, grant in enumerate(after):
-            count = spent.get(str(grant))
-            if count is not None and grant.per_run is not None:
-                self.spent[agent, place] = count
+        for counts, bounded in (
+            (self.spent, [grant.per_run is not None for grant in after]),
+            (self.tokens_spent, [grant.tokens_per_run is not None for grant in after]),
+        ):
+            spent: dict[str, int] = {}
+            for place, grant in enumerate(before):
+                count = counts.pop((agent, place), None)
+                if count is not None:
+                    # Of two grants of the same only the first was ever charged.
+                    spent.setdefault(str(grant), count)
+            for place, grant in enumerate(after):
+                count = spent.get(str(grant))
+                if count is not None and bounded[place]:
+                    counts[agent, place] = count
 
     def check_grants(self) -> None:
         """Raise EditError for a new grant of nothing, by the rules that a manifest is held to."""
@@ -82,6 +87,7 @@ class _Targets:
         self._agents = dict.fromkeys(agent.spec.id for agent in agents)
         self._kinds = dict.fromkeys(kind.id for kind in kinds)
         self._outputs = dict.fromkeys(world.run.outputs)
+        self._models = dict.fromkeys(model.name for model in world.run.models)
         self._topics = dict.fromkeys(topic for spec in specs for topic in spec.subscribe)
 
     def check(self, name: str, grant: Grant) -> None:
@@ -99,7 +105,9 @@ class _Targets:
                 what, known = "output", self._outputs
             case Capability.PUBLISH:
                 what, known = "topic that anyone subscribes to", self._topics
-            case Capability.TIMER | Capability.INFER | Capability.CALL:
+            case Capability.INFER:
+                what, known = "model", self._models
+            case Capability.TIMER | Capability.CALL:
                 return
         if not any(grant.covers(grant.capability, target) for target in known):
             raise EditError(
@@ -139,7 +147,7 @@ def _check_grants(name: str, grants: Grants) -> None:
         if str(grant) in seen:
             raise EditError(f"{name}: {shown(str(grant))} is granted twice; remove one")
         seen[str(grant)] = None
-        for count in (grant.per_tick, grant.per_run):
+        for count in (grant.per_tick, grant.per_run, grant.tokens_per_tick, grant.tokens_per_run):
             if count is not None:
                 check_u64(name, f"a bound of the grant {shown(str(grant))} ", count)
 

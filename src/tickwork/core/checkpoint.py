@@ -5,6 +5,8 @@ from blake3 import blake3
 
 from tickwork.core.digest import Digests
 from tickwork.core.messages import Message
+from tickwork.core.requests import PendingRequest, Requests
+from tickwork.core.shortest import shortest
 from tickwork.core.spec import AgentSpec, RunSpec
 from tickwork.core.timers import PendingTimer, Timers, TimersEdit
 from tickwork.core.world import AgentState, Directory, Status, World
@@ -26,8 +28,12 @@ class _World(msgspec.Struct, frozen=True, array_like=True):
     mailboxes: tuple[tuple[int, tuple[Message, ...]], ...]
     timers: tuple[tuple[int, PendingTimer], ...]
     spent: tuple[tuple[tuple[int, int], int], ...]
+    requests: tuple[PendingRequest, ...] = ()
+    tokens_spent: tuple[tuple[tuple[int, int], int], ...] = ()
 
 
+# The fields that every world's bytes have.
+_WORLD_FIELDS = 5
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_World).decode
 
@@ -44,15 +50,16 @@ def encode_world(world: World) -> bytes:
         for due, at in sorted(world.timers.pending.items())
         for _, pending in sorted(at.items())
     )
-    return _encode(
-        _World(
-            tick=world.tick,
-            agents=agents,
-            mailboxes=tuple((agent, tuple(box)) for agent, box in sorted(world.mailboxes.items())),
-            timers=timers,
-            spent=tuple(sorted(world.spent.items())),
-        )
+    stored = _World(
+        tick=world.tick,
+        agents=agents,
+        mailboxes=tuple((agent, tuple(box)) for agent, box in sorted(world.mailboxes.items())),
+        timers=timers,
+        spent=tuple(sorted(world.spent.items())),
+        requests=tuple(world.requests.pending.values()),
+        tokens_spent=tuple(sorted(world.tokens_spent.items())),
     )
+    return _encode(shortest(stored, _WORLD_FIELDS))
 
 
 def decode_world(data: bytes, run: RunSpec) -> World:
@@ -71,6 +78,10 @@ def decode_world(data: bytes, run: RunSpec) -> World:
     mailboxes = {agent: list(box) for agent, box in stored.mailboxes}
     if any(not 0 <= agent < count or not agents[agent].live for agent in mailboxes):
         raise ValueError("no world: a mailbox has no owner")
+    for request in stored.requests:
+        owned = 0 <= request.agent < count and agents[request.agent].live
+        if not owned or not 0 <= request.model < len(run.models) or request.due < stored.tick:
+            raise ValueError("no world: a request has no owner or no model, or was due before")
     if stored.tick < 0:
         raise ValueError("no world: its tick is negative")
     return World(
@@ -81,6 +92,8 @@ def decode_world(data: bytes, run: RunSpec) -> World:
         mailboxes=mailboxes,
         timers=timers.done(),
         spent=dict(stored.spent),
+        tokens_spent=dict(stored.tokens_spent),
+        requests=Requests({request.key: request for request in stored.requests}),
     )
 
 

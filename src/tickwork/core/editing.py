@@ -8,7 +8,8 @@ The order is fixed, whatever the order in a file: agents, then what is dropped, 
   list. Nobody is told if it cannot be delivered; the tick's entry lists it like any other message.
 - Mailbox limits hold for what edits add. What waited already stays, even where an edit lowers a limit.
 - A restarted agent is set up in the coming tick, whatever had become of it. What waits for it waits one tick
-  more, as for every agent that starts; its timers are cancelled, since its new memory knows of none.
+  more, as for every agent that starts; its timers and requests are cancelled, since its new memory knows of
+  none.
 - Uses under a `per_run` limit stay counted where a grant's capability and target stay the same.
 """
 
@@ -20,6 +21,7 @@ from tickwork.core.agent_edits import AgentEditing, CarriesOver
 from tickwork.core.edit_faults import check_u64
 from tickwork.core.edits import NO_EDITS, Edits
 from tickwork.core.mail_edits import MailEditing
+from tickwork.core.requests import RequestsEdit
 from tickwork.core.timers import TimersEdit
 from tickwork.core.world import Directory, World
 
@@ -63,9 +65,12 @@ def apply_edits(
         # Made anew also for the routes in it, which remember what old grants allowed.
         directory=Directory.of(agents.agents),
         spent=agents.spent,
+        tokens_spent=agents.tokens_spent,
     )
     timers = TimersEdit(world.timers)
     timers.cancel_owned(agents.restarted)
+    requests = RequestsEdit(world.requests)
+    requests.cancel_owned(agents.restarted)
     mail = MailEditing(edited)
     for place, drop in enumerate(edits.drop):
         mail.drop(f"drop[{place}]", drop)
@@ -73,4 +78,6 @@ def apply_edits(
         mail.replace(f"replace[{place}]", replace)
     for place, inject in enumerate(edits.inject):
         mail.inject(f"inject[{place}]", inject)
-    return msgspec.structs.replace(edited, mailboxes=mail.mailboxes(), timers=timers.done())
+    return msgspec.structs.replace(
+        edited, mailboxes=mail.mailboxes(), timers=timers.done(), requests=requests.done()[0]
+    )

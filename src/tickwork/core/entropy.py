@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from blake3 import blake3
 
 _SEED_BYTES = 8
+_SEED_MAX = (1 << 63) - 1
 # One stream read for all agents is cheaper than single reads once about this share of them takes a turn.
 _DENSE_SHARE = 16
 
@@ -30,3 +31,10 @@ def seed_bytes(run_seed: int, tick: int, agents: Sequence[int], agent_count: int
     if len(agents) * _DENSE_SHARE >= agent_count:
         return stream.digest(length=_SEED_BYTES * agent_count)
     return b"".join([stream.digest(length=_SEED_BYTES, seek=_SEED_BYTES * agent) for agent in agents])
+
+
+def request_seed(run_seed: int, tick: int, agent: int, effect: int) -> int:
+    """Return the seed, 0 to 2**63 - 1, of the request that an effect makes of a model."""
+    origin = struct.pack("<QQQQ", run_seed, tick, agent, effect)
+    drawn = blake3(origin, derive_key_context="tickwork 1 request seed").digest(length=_SEED_BYTES)
+    return int.from_bytes(drawn, "little") & _SEED_MAX

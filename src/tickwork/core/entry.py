@@ -63,13 +63,20 @@ _entries = msgspec.msgpack.Decoder(Entry)
 _fuels = msgspec.msgpack.Decoder(Fuel)
 # The fields that every entry's bytes have; those after them are left out where they say nothing.
 _ENTRY_FIELDS = 4
+_ARRIVALS_FIELDS = 1
 # What msgspec lets through for hostile bytes besides its own errors.
 _NOT_DECODED = (RecursionError, UnicodeDecodeError)
 
 
 def encode_entry(entry: Entry) -> bytes:
     """Return the entry's canonical bytes."""
-    return encode(shortest(entry, _ENTRY_FIELDS))
+    tick, _, *others = shortest(entry, _ENTRY_FIELDS)
+    return encode((tick, shortest(entry.arrivals, _ARRIVALS_FIELDS), *others))
+
+
+def encode_arrivals(arrivals: Arrivals) -> bytes:
+    """Return the canonical bytes of what comes to a tick."""
+    return encode(shortest(arrivals, _ARRIVALS_FIELDS))
 
 
 def decode_entry(data: bytes) -> Entry:

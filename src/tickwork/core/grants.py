@@ -18,13 +18,23 @@ class Capability(enum.StrEnum):
     STOP = "stop"
 
 
-class Grant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One grant: `target` is a name, or a prefix followed by `*`; empty for `timer`, which has no target."""
+def _unlimited() -> None:
+    return None
+
+
+class Grant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One grant: `target` is a name, or a prefix followed by `*`; empty for `timer`, which has no target.
+
+    `per_tick` and `per_run` bound its uses; the others, of `infer`, how many tokens the answers may take.
+    """
 
     capability: Capability
-    target: str = ""
-    per_tick: int | None = None
-    per_run: int | None = None
+    # Always in the encoded form, with which digests begin: a default by factory is not left out.
+    target: str = msgspec.field(default_factory=str)
+    per_tick: int | None = msgspec.field(default_factory=_unlimited)
+    per_run: int | None = msgspec.field(default_factory=_unlimited)
+    tokens_per_tick: int | None = None
+    tokens_per_run: int | None = None
 
     def covers(self, capability: str, target: str) -> bool:
         """Return whether an effect of `capability` on `target` falls under this grant."""

@@ -4,6 +4,9 @@ import enum
 
 import msgspec
 
+# The provider whose answers can be computed again.
+CPU = "cpu"
+
 
 class MessageClass(enum.IntEnum):
     """Where a message came from; the first key of every inbox's order."""
@@ -39,10 +42,34 @@ class Input(msgspec.Struct, frozen=True, array_like=True, gc=False):
     body: bytes
 
 
+class Completion(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What came of the request that effect `effect` of agent `agent` made in tick `tick`.
+
+    One that is not the `last` is a piece of a streamed answer. `provider` is what computed it: an answer of
+    the provider `cpu` can be computed again, bit for bit; any other is a fact that only its record knows.
+    """
+
+    tick: int
+    agent: int
+    effect: int
+    body: bytes
+    last: bool = True
+    provider: str = CPU
+
+    @property
+    def recomputable(self) -> bool:
+        """Whether computing it again gives the same bytes."""
+        return self.provider == CPU
+
+
 class Arrivals(msgspec.Struct, frozen=True, array_like=True):
-    """What comes to a tick from outside the world, in the order in which it was accepted."""
+    """What comes to a tick from outside the world: inputs in the order in which they were accepted.
+
+    Completions are in the order of the effects that asked for them. Written by `entry.encode_arrivals`.
+    """
 
     inputs: tuple[Input, ...] = ()
+    completions: tuple[Completion, ...] = ()
 
 
 NO_ARRIVALS = Arrivals()

@@ -8,6 +8,10 @@ RUNTIME_SENDER = "tickwork"
 TOPIC_DENIED = "tickwork.denied"
 TOPIC_REJECTED = "tickwork.rejected"
 INPUT_SENDER_PREFIX = "input:"
+MODEL_SENDER_PREFIX = "model:"
+# What a model answers, and the pieces of it that come before if the agent asked for them.
+TOPIC_REPLY = "reply"
+TOPIC_PIECE = "reply.piece"
 
 NAME_BYTES_MAX = 128
 # A mailbox's bytes are those of bodies: topics must not be a way around that limit.

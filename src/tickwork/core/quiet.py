@@ -21,7 +21,9 @@ from tickwork.core.world import AgentState, Directory, World
 
 def is_quiet(world: World, arrivals: Arrivals) -> bool:
     """Return whether all that the world's tick brings to agents is what they sent each other."""
-    return not arrivals.inputs and not world.directory.starting and world.tick not in world.timers.pending
+    if arrivals.inputs or arrivals.completions or world.directory.starting:
+        return False
+    return world.tick not in world.timers.pending
 
 
 def acts_freely(world: World, agent: int, aim: int) -> bool:
@@ -121,6 +123,8 @@ def after_plain(world: World, record: Plain) -> World:
         mailboxes=SentMail(world, record),
         timers=world.timers,
         spent=world.spent,
+        tokens_spent=world.tokens_spent,
+        requests=world.requests,
     )
 
 

@@ -168,7 +168,5 @@ class RequestsEdit:
         """Return the edited requests, those among them that are new, and those that were cancelled."""
         if self._pending is None:
             return self._base, (), ()
-        new = tuple(
-            request for key, request in self._pending.items() if key not in self._base.pending
-        )
+        new = tuple(request for key, request in self._pending.items() if key not in self._base.pending)
         return Requests(self._pending), new, tuple(self._cancelled)

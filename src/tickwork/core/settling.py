@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from tickwork.core.allowances import Allowances
 from tickwork.core.effects import (
     Call,
     Effect,
@@ -20,12 +21,13 @@ from tickwork.core.effects import (
 )
 from tickwork.core.entry import Refusal, TurnEntry, Undelivered
 from tickwork.core.errors import HostError
-from tickwork.core.grants import Capability, find
+from tickwork.core.grants import Capability
 from tickwork.core.messages import Message, MessageClass
 from tickwork.core.names import TOPIC_CHARS_MAX, spawned_id_fault
 from tickwork.core.outcomes import Outcome, OutcomeKind
 from tickwork.core.post import Post
-from tickwork.core.refusals import DENIED, REJECTED, Refused, quoted
+from tickwork.core.refusals import REJECTED, Refused, quoted
+from tickwork.core.requests import PendingRequest, RequestKey, RequestsEdit, asked, schedule
 from tickwork.core.roster import Roster
 from tickwork.core.timers import PendingTimer, TimersEdit
 from tickwork.core.world import Status, World
@@ -61,9 +63,12 @@ class Settling:
         self._post = Post(self._roster, world.tick)
         self._routes = world.directory.routes
         self._tick = world.tick
-        self._tick_counts: dict[tuple[int, int], int] = {}
-        self._spent: dict[tuple[int, int], int] | None = None
+        self._allowances = Allowances(world, self._roster)
         self.timers = TimersEdit(world.timers)
+        self.requests = RequestsEdit(world.requests)
+        # Known once `finish` was called.
+        self.asked: tuple[PendingRequest, ...] = ()
+        self.cancelled: tuple[RequestKey, ...] = ()
         self.performed: list[Performed] = []
 
     def carry(self, agent: int, messages: Sequence[Message]) -> None:
@@ -119,7 +124,7 @@ class Settling:
             case Publish():
                 self._publish(agent, place, effect)
             case Output():
-                self._authorise(agent, Capability.OUTPUT, effect.name)
+                self._allowances.charge(agent, Capability.OUTPUT, effect.name)
                 if effect.name not in self._world.run.outputs:
                     raise Refused(REJECTED, f"there is no output {quoted(effect.name)}")
                 self.performed.append(Performed(agent, place, effect))
@@ -132,39 +137,14 @@ class Settling:
             case Stop():
                 self._stop(agent, effect)
             case Infer():
-                self._authorise(agent, Capability.INFER, effect.model)
-                raise Refused(REJECTED, f"nothing serves the model {quoted(effect.model)} in this run")
+                self._infer(agent, place, effect)
             case Call():
-                self._authorise(agent, Capability.CALL, effect.tool)
+                self._allowances.charge(agent, Capability.CALL, effect.tool)
                 raise Refused(REJECTED, f"nothing serves the tool {quoted(effect.tool)} in this run")
-
-    def _authorise(self, agent: int, capability: Capability, aim: str) -> bool:
-        """Charge the first grant that covers the effect, or refuse; return whether the grant has a limit."""
-        grants = self._roster[agent].spec.grants
-        found = find(grants, capability, aim)
-        if found is None:
-            asked = quoted(f"{capability}:{aim}" if aim else str(capability))
-            raise Refused(DENIED, f"no grant covers {asked}")
-        grant = grants[found]
-        key = (agent, found)
-        if grant.per_tick is not None:
-            count = self._tick_counts.get(key, 0) + 1
-            if count > grant.per_tick:
-                raise Refused(REJECTED, f"over the limit of {grant.per_tick} per tick of grant {grant}")
-            self._tick_counts[key] = count
-        if grant.per_run is not None:
-            spent = self._world.spent if self._spent is None else self._spent
-            count = spent.get(key, 0) + 1
-            if count > grant.per_run:
-                raise Refused(REJECTED, f"over the limit of {grant.per_run} per run of grant {grant}")
-            if self._spent is None:
-                self._spent = dict(self._world.spent)
-            self._spent[key] = count
-        return grant.per_tick is not None or grant.per_run is not None
 
     def _route(self, agent: int, to: str) -> int:
         """Return the receiver's index; remember it where a later send needs no other judgement."""
-        limited = self._authorise(agent, Capability.SEND, to)
+        limited = self._allowances.charge(agent, Capability.SEND, to)
         receiver = self._roster.find(to)
         if receiver < 0:
             raise Refused(REJECTED, f"there is no agent {quoted(to)}")
@@ -175,7 +155,7 @@ class Settling:
         return receiver
 
     def _publish(self, agent: int, place: int, effect: Publish) -> None:
-        self._authorise(agent, Capability.PUBLISH, effect.topic)
+        self._allowances.charge(agent, Capability.PUBLISH, effect.topic)
         sender = self._roster[agent].spec.id
         message = Message(_MESSAGE, self._tick, agent, place, sender, effect.topic, effect.body)
         missed = 0
@@ -193,7 +173,7 @@ class Settling:
             raise Refused(REJECTED, "not everybody was reached: " + "; ".join(reasons))
 
     def _timer(self, agent: int, place: int, effect: Timer) -> None:
-        self._authorise(agent, Capability.TIMER, "")
+        self._allowances.charge(agent, Capability.TIMER, "")
         if effect.after_ticks == 0:
             self.timers.cancel(agent, effect.request)
             return
@@ -208,8 +188,28 @@ class Settling:
         pending = PendingTimer(agent, effect.request, self._tick, place, effect.topic, effect.body)
         self.timers.set(pending, due)
 
+    def _infer(self, agent: int, place: int, effect: Infer) -> None:
+        models = self._world.run.models
+        found = next((index for index, model in enumerate(models) if model.name == effect.model), None)
+        if found is None:
+            self._allowances.charge(agent, Capability.INFER, effect.model)
+            raise Refused(REJECTED, f"nothing serves the model {quoted(effect.model)} in this run")
+        model = models[found]
+        what = asked(model, effect.body)
+        self._allowances.charge(agent, Capability.INFER, effect.model, what.tokens)
+        if what.tokens > model.tokens_max:
+            raise Refused(
+                REJECTED, f"it asks for {what.tokens} tokens; tokens_max of the model is {model.tokens_max}"
+            )
+        if self.requests.count(found) >= model.requests_max:
+            raise Refused(REJECTED, f"over the limit of {model.requests_max} pending requests of the model")
+        due, first = schedule(model, self._tick, what)
+        self.requests.add(
+            PendingRequest(self._tick, agent, place, effect.request, found, effect.body, due=due, first=first)
+        )
+
     def _spawn(self, agent: int, effect: Spawn) -> None:
-        self._authorise(agent, Capability.SPAWN, effect.kind)
+        self._allowances.charge(agent, Capability.SPAWN, effect.kind)
         run = self._world.run
         kind = next((kind for kind in run.kinds if kind.id == effect.kind), None)
         if kind is None:
@@ -227,7 +227,7 @@ class Settling:
     def _stop(self, agent: int, effect: Stop) -> None:
         aim = agent if effect.id is None else self._roster.find(effect.id)
         if effect.id is not None and aim != agent:
-            self._authorise(agent, Capability.STOP, effect.id)
+            self._allowances.charge(agent, Capability.STOP, effect.id)
             if aim < 0:
                 raise Refused(REJECTED, f"there is no agent {quoted(effect.id)}")
             if not self._roster[aim].live:
@@ -241,6 +241,9 @@ class Settling:
         late = self._post.return_letters()
         ended = tuple(self._roster.ended)
         self.timers.cancel_owned(ended)
+        self.requests.cancel_owned(ended)
+        requests, self.asked, self.cancelled = self.requests.done()
+        spent, tokens_spent = self._allowances.done()
         world = self._world
         agents, directory = self._roster.done()
         after = World(
@@ -250,6 +253,8 @@ class Settling:
             tick=world.tick + 1,
             mailboxes=self._post.done(),
             timers=self.timers.done(),
-            spent=world.spent if self._spent is None else self._spent,
+            spent=spent,
+            tokens_spent=tokens_spent,
+            requests=requests,
         )
         return after, late, tuple(range(len(world.agents), len(agents))), ended

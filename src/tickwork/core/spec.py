@@ -14,6 +14,9 @@ from tickwork.core.limits import Limits, RunLimits
 # How floats are computed: with the same bits everywhere, or as this processor and this engine happen to.
 FLOATS_PORTABLE = "portable"
 FLOATS_FAST = "fast"
+# What a model is asked and answers: conversations, or tensors.
+LANGUAGE = "language"
+PLAIN = "plain"
 FLOATS = (FLOATS_PORTABLE, FLOATS_FAST)
 
 
@@ -44,6 +47,26 @@ class InputSpec(msgspec.Struct, frozen=True):
     rate: int
 
 
+class ModelSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A model as declared; `hash` is that of its files' content.
+
+    An answer is due `latency_ticks` after its request, or later with `tokens_per_tick`: see `core.requests`.
+    An answer takes at most `tokens_default` tokens where the request does not say, and a request may ask for
+    `tokens_max` at most. `context_tokens` bounds prompt and answer together, `requests_max` how many requests
+    may be pending. `kind` is `language`, or `plain` for one that takes and gives tensors.
+    """
+
+    name: str
+    hash: str
+    latency_ticks: int
+    tokens_default: int
+    tokens_max: int
+    context_tokens: int
+    requests_max: int
+    tokens_per_tick: int | None = None
+    kind: str = LANGUAGE
+
+
 class RunSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """Everything that a run is a function of, except module bytes, inputs and recorded results.
 
@@ -62,6 +85,7 @@ class RunSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     inputs: tuple[InputSpec, ...] = ()
     outputs: tuple[str, ...] = ()
     limits: RunLimits = msgspec.field(default_factory=RunLimits)
+    models: tuple[ModelSpec, ...] = ()
     faults: FaultPlan | None = None
 
 

@@ -7,7 +7,8 @@ outcomes come from.
 A tick's rules, in the order in which they apply:
 
 1. Agents that start are set up and do nothing else in that tick; what is sent to them waits.
-2. Inputs, waiting messages and due timers make the inboxes. Who has one, or is marked `every_tick`, steps.
+2. Inputs, waiting messages, due completions and due timers make the inboxes. Who has one, or is marked
+   `every_tick`, steps.
 3. A failed turn ends its agent before any effect of the tick is looked at.
 4. Effects are judged one by one in (agent, effect) order. What is refused is journaled and its sender told
    in the next tick.
@@ -22,9 +23,10 @@ import msgspec
 from tickwork.core.entropy import turn_seeds
 from tickwork.core.entry import Entry, Undelivered
 from tickwork.core.messages import Arrivals, Message, MessageClass
-from tickwork.core.names import INPUT_SENDER_PREFIX
+from tickwork.core.names import INPUT_SENDER_PREFIX, MODEL_SENDER_PREFIX, TOPIC_PIECE, TOPIC_REPLY
 from tickwork.core.order import inbox_order
 from tickwork.core.outcomes import Outcome
+from tickwork.core.requests import PendingRequest, RequestKey
 from tickwork.core.settling import Performed, Settling
 from tickwork.core.world import Status, World
 
@@ -53,7 +55,8 @@ class Settled(msgspec.Struct, frozen=True):
     """What a tick came to: the next world, the record, and what the shell must now carry out.
 
     `started` and `ended` are the indexes of agents that were spawned, and of those that need no instance
-    any more. An agent that was spawned and stopped in the same tick is in both.
+    any more. An agent that was spawned and stopped in the same tick is in both. `asked` are the requests to
+    models that were made, `cancelled` those of earlier ticks that nobody waits for any more.
     """
 
     world: World
@@ -62,10 +65,15 @@ class Settled(msgspec.Struct, frozen=True):
     performed: tuple[Performed, ...]
     started: tuple[int, ...]
     ended: tuple[int, ...]
+    asked: tuple[PendingRequest, ...] = ()
+    cancelled: tuple[RequestKey, ...] = ()
 
 
 def plan(world: World, arrivals: Arrivals) -> Plan:
-    """Return the turns that are due in the world's tick. Pure; the world is not changed."""
+    """Return the turns that are due in the world's tick. Pure; the world is not changed.
+
+    The completions among the arrivals are those that are due: `requests.arrivals_fault` finds no fault.
+    """
     boxes, undelivered = _deliver(world, arrivals)
     starting = world.directory.starting
     for agent in world.directory.every_tick:
@@ -107,6 +115,19 @@ def _deliver(world: World, arrivals: Arrivals) -> tuple[dict[int, Sequence[Messa
                 undelivered.append(
                     Undelivered(message.kind, message.tick, message.agent, message.effect, name, reason)
                 )
+    for completion in arrivals.completions:
+        request = world.requests.pending[completion.tick, completion.agent, completion.effect]
+        message = Message(
+            kind=MessageClass.COMPLETION,
+            tick=request.tick,
+            agent=request.agent,
+            effect=request.effect,
+            sender=MODEL_SENDER_PREFIX + world.run.models[request.model].name,
+            topic=TOPIC_REPLY if completion.last else TOPIC_PIECE,
+            body=completion.body,
+            reply_to=request.request,
+        )
+        extra.setdefault(request.agent, []).append(message)
     for timer in world.timers.pending.get(world.tick, {}).values():
         message = Message(
             kind=MessageClass.TIMER,
@@ -133,6 +154,7 @@ def settle(world: World, planned: Plan, outcomes: Sequence[Outcome]) -> Settled:
             settling.carry(turn.agent, world.mailboxes[turn.agent])
     for timer in tuple(world.timers.pending.get(world.tick, {}).values()):
         settling.timers.cancel(timer.agent, timer.request)
+    settling.requests.answer(world.tick)
     for turn, outcome in zip(planned.turns, outcomes, strict=True):
         settling.judge_outcome(turn.agent, outcome, setup=turn.setup)
     turns = tuple(
@@ -142,4 +164,13 @@ def settle(world: World, planned: Plan, outcomes: Sequence[Outcome]) -> Settled:
     after, late, started, ended = settling.finish()
     entry = Entry(planned.tick, planned.arrivals, turns, (*planned.undelivered, *late))
     fuel = tuple(outcome.fuel for outcome in outcomes)
-    return Settled(after, entry, fuel, tuple(settling.performed), started, ended)
+    return Settled(
+        after,
+        entry,
+        fuel,
+        tuple(settling.performed),
+        started,
+        ended,
+        settling.asked,
+        settling.cancelled,
+    )

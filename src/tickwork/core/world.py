@@ -7,6 +7,7 @@ import msgspec
 
 from tickwork.core.limits import Limits
 from tickwork.core.messages import Message
+from tickwork.core.requests import NO_REQUESTS, Requests
 from tickwork.core.spec import AgentSpec, RunSpec
 from tickwork.core.timers import NO_TIMERS, Timers
 
@@ -72,7 +73,8 @@ class World(msgspec.Struct, frozen=True):
     """Everything that the next tick depends on, apart from what arrives from outside.
 
     `tick` is the tick that comes next. `mailboxes` holds only agents with something waiting, each in
-    inbox order. `spent` counts effects under grants that have a `per_run` limit, by (agent, grant index).
+    inbox order. `spent` counts effects under grants that have a `per_run` limit, by (agent, grant index);
+    `tokens_spent` likewise what their requests to models may have cost, under a `tokens_per_run` limit.
     """
 
     run: RunSpec
@@ -82,6 +84,8 @@ class World(msgspec.Struct, frozen=True):
     mailboxes: Mapping[int, Sequence[Message]] = {}
     timers: Timers = NO_TIMERS
     spent: Mapping[tuple[int, int], int] = {}
+    tokens_spent: Mapping[tuple[int, int], int] = {}
+    requests: Requests = NO_REQUESTS
 
     @property
     def now_ns(self) -> int:
@@ -92,7 +96,8 @@ class World(msgspec.Struct, frozen=True):
     def idle(self) -> bool:
         """Whether no agent would take a turn now or later unless something arrives from outside."""
         directory = self.directory
-        return not (self.mailboxes or self.timers.due or directory.every_tick or directory.starting)
+        waits = self.mailboxes or self.timers.due or self.requests.pending
+        return not (waits or directory.every_tick or directory.starting)
 
     def limits(self, agent: int) -> Limits:
         """Return the limits of the agent with this index."""

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import msgspec
 
+from tickwork.core.entry import encode, encode_arrivals
 from tickwork.core.errors import RunFileError
 from tickwork.core.messages import NO_ARRIVALS, Arrivals
 
-_encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Arrivals).decode
 # In place of a tick: the row that holds the first tick that nothing is scheduled for.
 _END = -1
@@ -33,10 +33,14 @@ class ScheduledArrivals:
 
 
 def store_arrivals(database: sqlite3.Connection, end: int, arrivals: Iterable[tuple[int, Arrivals]]) -> None:
-    """Keep arrivals by tick, and where they end."""
-    database.execute("INSERT INTO arrival VALUES (?, ?)", (_END, _encode(end)))
+    """Keep the inputs among the arrivals by tick, and where they end.
+
+    Not the completions: a fork asks its models itself.
+    """
+    database.execute("INSERT INTO arrival VALUES (?, ?)", (_END, encode(end)))
     database.executemany(
-        "INSERT INTO arrival VALUES (?, ?)", ((tick, _encode(each)) for tick, each in arrivals if each.inputs)
+        "INSERT INTO arrival VALUES (?, ?)",
+        ((tick, encode_arrivals(Arrivals(each.inputs))) for tick, each in arrivals if each.inputs),
     )
 
 

@@ -1,6 +1,7 @@
 """The least and the most that a manifest may set each limit to. See docs/reference/limits.md."""
 
 from tickwork.core.limits import KIB, MIB, Limits, RunLimits
+from tickwork.core.spec import ModelSpec
 
 LIMIT_BOUNDS: dict[str, tuple[int, int]] = {
     # Beyond this a turn takes hours; no loop that ends needs it.
@@ -29,4 +30,24 @@ def limits_fault(limits: Limits | RunLimits) -> str | None:
         low, high = LIMIT_BOUNDS[name]
         if not low <= getattr(limits, name) <= high:
             return f"the limit {name} is {getattr(limits, name)}, not between {low} and {high}"
+    return None
+
+
+# The least and the most of each number of a model.
+MODEL_BOUNDS = {
+    "latency_ticks": (1, 1_000_000),
+    "tokens_per_tick": (1, 1 << 24),
+    "tokens_default": (1, 1 << 24),
+    "tokens_max": (1, 1 << 24),
+    "context_tokens": (16, 1 << 24),
+    "requests_max": (1, 1_000_000),
+}
+
+
+def model_fault(model: ModelSpec) -> str | None:
+    """Return which number of a model no manifest could have given, or None."""
+    for name, (low, high) in MODEL_BOUNDS.items():
+        value = getattr(model, name)
+        if value is not None and not low <= value <= high:
+            return f"{name} is {value}; it must be between {low} and {high}"
     return None

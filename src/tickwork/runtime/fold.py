@@ -12,12 +12,13 @@ from tickwork.core.entry import Entry, encode_entry
 from tickwork.core.errors import RunFileError
 from tickwork.core.limits import Limits, RunLimits
 from tickwork.core.outcomes import Outcome
+from tickwork.core.requests import arrivals_fault
 from tickwork.core.spec import FLOATS, RunSpec
 from tickwork.core.step import Plan, Settled, plan, settle
 from tickwork.core.world import Status, World, genesis_world
 from tickwork.journal.reader import RunReader, StoredEntry
 from tickwork.journal.snapshots import Snapshot
-from tickwork.manifest.bounds import limits_fault
+from tickwork.manifest.bounds import limits_fault, model_fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,16 @@ def broken(tick: int) -> RunFileError:
 
 
 def fits(spec: RunSpec, world: World, entry: Entry) -> bool:
-    """Return whether an entry can be the world's next: of its tick, with inputs that the run declares."""
+    """Return whether an entry can be the world's next: of its tick, with inputs that the run declares.
+
+    And with the completions that its requests wait for.
+    """
     sources = len(spec.inputs)
-    return entry.tick == world.tick and all(0 <= item.source < sources for item in entry.arrivals.inputs)
+    return (
+        entry.tick == world.tick
+        and all(0 <= item.source < sources for item in entry.arrivals.inputs)
+        and arrivals_fault(world.requests, world.tick, entry.arrivals) is None
+    )
 
 
 def check_spec(reader: RunReader) -> None:
@@ -52,6 +60,10 @@ def check_spec(reader: RunReader) -> None:
             raise RunFileError(f"{reader.path}: the readers of input {source.name!r} do not exist")
     if spec.floats not in FLOATS:
         raise RunFileError(f"{reader.path}: nothing computes floats {spec.floats!r}")
+    for model in spec.models:
+        fault = model_fault(model)
+        if fault is not None:
+            raise RunFileError(f"{reader.path}: model {model.name!r}: {fault}")
     stated: list[Limits | RunLimits] = [spec.limits]
     stated += [agent.limits for agent in (*spec.agents, *spec.kinds)]
     for limits in stated:

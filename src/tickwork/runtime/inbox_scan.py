@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from tickwork.core.effects import Effect, Publish, Send, Timer
+from tickwork.core.effects import Effect, Infer, Publish, Send, Timer
 from tickwork.core.entry import decode_fuel
-from tickwork.core.messages import Arrivals, Message, MessageClass
-from tickwork.core.names import INPUT_SENDER_PREFIX
+from tickwork.core.messages import Arrivals, Completion, Message, MessageClass
+from tickwork.core.names import INPUT_SENDER_PREFIX, MODEL_SENDER_PREFIX, TOPIC_PIECE, TOPIC_REPLY
 from tickwork.core.order import inbox_order
 from tickwork.core.outcomes import OutcomeKind
 from tickwork.core.spec import AgentSpec
@@ -80,6 +80,11 @@ class InboxScan:
             for (owner, request), timer in at.items()
             if owner == agent
         }
+        self._requests = {
+            (request.tick, request.effect): (world.run.models[request.model].name, request.request)
+            for request in world.requests.pending.values()
+            if request.agent == agent
+        }
         names = (state.spec.id, *state.spec.subscribe)
         self._mentions = re.compile(b"|".join(re.escape(name.encode()) for name in names)).search
 
@@ -118,6 +123,7 @@ class InboxScan:
                         MessageClass.INPUT, entry.tick, item.source, place, sender, source.topic, item.body
                     )
                 )
+        extra += [self._answer(each) for each in entry.arrivals.completions if each.agent == self._agent]
         for request, (due, tick, effect, topic, body) in list(self._timers.items()):
             if due == entry.tick:
                 del self._timers[request]
@@ -127,6 +133,24 @@ class InboxScan:
                     )
                 )
         return sorted([*inbox, *extra], key=inbox_order) if extra else inbox
+
+    def _answer(self, completion: Completion) -> Message:
+        place = (completion.tick, completion.effect)
+        if place not in self._requests:
+            raise TooInvolved
+        model, request = self._requests[place]
+        if completion.last:
+            del self._requests[place]
+        return Message(
+            MessageClass.COMPLETION,
+            completion.tick,
+            completion.agent,
+            completion.effect,
+            MODEL_SENDER_PREFIX + model,
+            TOPIC_REPLY if completion.last else TOPIC_PIECE,
+            completion.body,
+            request,
+        )
 
     def _sent_to(self, entry: _Entry) -> list[Message]:
         """Return what the tick's turns send to the agent."""
@@ -160,12 +184,14 @@ class InboxScan:
         return found
 
     def _own_turn(self, tick: int, own: _Turn) -> tuple[Effect, ...]:
-        """Return the agent's own effects, after its timers among them are noted."""
+        """Return the agent's own effects, after its timers and requests among them are noted."""
         if own.kind is not OutcomeKind.OK or bytes(own.refusals) != _NOTHING:
             raise TooInvolved
         effects: tuple[Effect, ...] = _decode_effects(own.effects)
         for place, effect in enumerate(effects):
-            if isinstance(effect, Timer):
+            if isinstance(effect, Infer):
+                self._requests[tick, place] = (effect.model, effect.request)
+            elif isinstance(effect, Timer):
                 self._timers.pop(effect.request, None)
                 if effect.after_ticks:
                     self._timers[effect.request] = (

@@ -16,7 +16,7 @@ from tickwork.journal.reader import RunReader, StoredEntry
 from tickwork.journal.verify import chain_fault
 from tickwork.pool.choose import Workers, open_pool
 from tickwork.runtime.comparison import Comparison, Divergence, first_due
-from tickwork.runtime.fold import beginnings, check_spec, first_world
+from tickwork.runtime.fold import beginnings, check_spec, first_world, fits
 from tickwork.runtime.kept_states import KeptStates
 from tickwork.runtime.loop import Loop
 from tickwork.runtime.programs import agents_by_module, engine_for
@@ -103,11 +103,8 @@ class Rerun:
         return divergence
 
     def _unfit(self, world: World, recorded: Entry) -> Divergence | None:
-        """Return why the tick cannot be run: its arrivals name no input, or its modules are unsound."""
-        sources = len(self.reader.spec.inputs)
-        if recorded.tick != world.tick or any(
-            item.source not in range(sources) for item in recorded.arrivals.inputs
-        ):
+        """Return why the tick cannot be run: its arrivals are not this run's, or its modules are unsound."""
+        if not fits(self.reader.spec, world, recorded):
             return Divergence(world.tick, None, "the entry does not belong to this run")
         if not self._broken:
             return None
