@@ -68,6 +68,13 @@ class Basis(msgspec.Struct, frozen=True):
     provider: str
 
 
+class Need(NamedTuple):
+    """The bytes that a model takes at most: its weights on its device, and an engine of it on the CPU's."""
+
+    weights: int
+    engine: int
+
+
 class SessionSettings(msgspec.Struct, frozen=True):
     """How a session runs; for a model that passes the load-time check nothing here changes a result.
 
@@ -128,6 +135,12 @@ def choose_provider(model: Path, preferences: Sequence[str], settings: SessionSe
     """
     found, passed = _preferred(model, preferences, settings)
     return Chosen(CPU if found is None else found.provider, passed)
+
+
+def likely_provider(preferences: Sequence[str]) -> str:
+    """Return the first of `preferences` that this build of ONNX Runtime has, else the CPU; loads nothing."""
+    there = ort.get_available_providers()
+    return next((name for name in preferences if PROVIDERS.get(name) in there), CPU)
 
 
 def open_session(

@@ -19,7 +19,7 @@ from collections import OrderedDict, deque
 import msgspec
 import numpy as np
 
-from tickwork.inference.errors import Code, RequestError, one_line
+from tickwork.inference.errors import Code, ModelError, RequestError, one_line
 from tickwork.inference.invariance import Serving, chunk_spans
 from tickwork.inference.language.constraint import Grammars
 from tickwork.inference.language.prefix import PrefixCache
@@ -105,6 +105,17 @@ class Engine:
     def prefix_tokens_reused(self) -> int:
         """How many tokens of prompts the prefix cache has saved so far; depends on the order of requests."""
         return self._prefixes.tokens_reused
+
+    def warm_up(self) -> None:
+        """Run the model once, so that the first request does not pay for it; raises ModelError."""
+        if self.busy:
+            return
+        row = self._rows.count - 1
+        try:
+            self._rows.prefill(row, [0, 0], 0)
+            self._rows.decode(row, [0], [3])
+        except Exception as error:
+            raise ModelError(f"the model does not run: {one_line(error)}") from error
 
     def submit(self, key: str, request: ChatRequest, seed: int = 0) -> None:
         """Take a request on; its result comes out of a later step, a failure too.

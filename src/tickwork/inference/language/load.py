@@ -18,6 +18,7 @@ from tickwork.inference.language.tokens import Tokenizer
 from tickwork.inference.onnx_graph import Graph, read_graph
 from tickwork.inference.providers import (
     CPU,
+    Need,
     Opened,
     PassedOver,
     SessionSettings,
@@ -30,6 +31,8 @@ from tickwork.inference.verdicts import GivenVerdict, Verdicts
 _SLOTS_MAX = 256
 _CHECK_CONTEXT = 256
 _FINGERPRINT_CHARS = 16
+# Of a key or value; models hold them in 2 or 4 bytes.
+_NUMBER_BYTES_MAX = 4
 
 
 class LoadSettings(msgspec.Struct, frozen=True):
@@ -119,9 +122,9 @@ def open_weights(
     if verdict.serving.threads == "one":
         session = msgspec.structs.replace(session, threads=1)
     opened = open_session(folder.graph, (found.provider,), session)
-    size = sum(file.stat().st_size for file in (folder.graph, *_weight_files(folder, graph)))
     opened = opened._replace(passed_over=found.passed_over + opened.passed_over)
     in_place = invariance.appends_in_place(graph)
+    size = _weight_bytes(folder, graph)
     return Weights(folder, named, verdict, opened, in_place, tokenizer, template, size)
 
 
@@ -149,6 +152,20 @@ def make_engine(weights: Weights, settings: LoadSettings, name: str) -> Loaded:
         rows.bytes,
         weights.opened.provider,
         weights.opened.passed_over,
+    )
+
+
+def estimate(path: Path, settings: LoadSettings) -> Need:
+    """Return what the model in the folder at `path` takes, without loading it; raises ModelError."""
+    _check(settings)
+    folder = read_folder(path, settings.variant)
+    graph = read_graph(folder.graph)
+    in_place = invariance.appends_in_place(graph)
+    context = min(folder.context_tokens, settings.context_tokens)
+    rows = settings.engine.slots + ROWS_BESIDE_SLOTS
+    per_token = len(folder.past_names) * folder.kv_heads * folder.head_size * _NUMBER_BYTES_MAX
+    return Need(
+        _weight_bytes(folder, graph), rows * context * per_token + settings.engine.prefix_bytes * in_place
     )
 
 
@@ -201,5 +218,8 @@ def _end_ids(folder: ModelFolder, tokenizer: Tokenizer, vocabulary: int) -> froz
     return frozenset(folder.end_ids if own is None else (*folder.end_ids, own))
 
 
-def _weight_files(folder: ModelFolder, graph: Graph) -> list[Path]:
-    return [folder.graph.parent / name for name in sorted(graph.external_files)]
+def _weight_bytes(folder: ModelFolder, graph: Graph) -> int:
+    names = sorted(graph.external_files)
+    return sum(
+        file.stat().st_size for file in (folder.graph, *(folder.graph.parent / name for name in names))
+    )

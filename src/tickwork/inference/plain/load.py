@@ -16,6 +16,7 @@ from tickwork.inference.plain.folder import PlainFolder, read_plain_folder
 from tickwork.inference.plain.pooling import RANK, Pooling
 from tickwork.inference.providers import (
     CPU,
+    Need,
     Opened,
     PassedOver,
     SessionSettings,
@@ -103,6 +104,12 @@ def open_plain_weights(
     opened = opened._replace(passed_over=found.passed_over + opened.passed_over)
     size = sum(file.stat().st_size for file in folder.files)
     return PlainWeights(named, verdict, opened, _ports(opened.session), size)
+
+
+def estimate(path: Path, settings: PlainSettings) -> Need:
+    """Return what the model in the folder at `path` takes, without loading it; raises ModelError."""
+    folder = read_plain_folder(path, settings.variant)
+    return Need(sum(file.stat().st_size for file in folder.files), 0)
 
 
 def make_plain_engine(weights: PlainWeights, settings: PlainSettings, name: str) -> PlainLoaded:
