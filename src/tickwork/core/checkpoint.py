@@ -4,7 +4,7 @@ import msgspec
 from blake3 import blake3
 
 from tickwork.core.digest import Digests
-from tickwork.core.messages import Message
+from tickwork.core.messages import DelayedMessage, Message
 from tickwork.core.requests import PendingRequest, Requests
 from tickwork.core.shortest import shortest
 from tickwork.core.spec import AgentSpec, RunSpec
@@ -30,6 +30,8 @@ class _World(msgspec.Struct, frozen=True, array_like=True):
     spent: tuple[tuple[tuple[int, int], int], ...]
     requests: tuple[PendingRequest, ...] = ()
     tokens_spent: tuple[tuple[tuple[int, int], int], ...] = ()
+    delayed: tuple[tuple[int, tuple[DelayedMessage, ...]], ...] = ()
+    restarts: tuple[tuple[int, tuple[int, ...]], ...] = ()
 
 
 # The fields that every world's bytes have.
@@ -58,6 +60,8 @@ def encode_world(world: World) -> bytes:
         spent=tuple(sorted(world.spent.items())),
         requests=tuple(world.requests.pending.values()),
         tokens_spent=tuple(sorted(world.tokens_spent.items())),
+        delayed=tuple((tick, tuple(messages)) for tick, messages in sorted(world.delayed.items())),
+        restarts=tuple((agent, tuple(ticks)) for agent, ticks in sorted(world.restarts.items())),
     )
     return _encode(shortest(stored, _WORLD_FIELDS))
 
@@ -84,6 +88,12 @@ def decode_world(data: bytes, run: RunSpec) -> World:
             raise ValueError("no world: a request has no owner or no model, or was due before")
     if stored.tick < 0:
         raise ValueError("no world: its tick is negative")
+    for tick, messages in stored.delayed:
+        ends = [end for delayed in messages for end in (delayed.to, delayed.message.agent)]
+        if tick <= stored.tick or not all(0 <= end < count for end in ends):
+            raise ValueError("no world: a delayed message has no sender or receiver, or was due before")
+    if any(not 0 <= agent < count or not agents[agent].live for agent, _ in stored.restarts):
+        raise ValueError("no world: there are restarts of nobody")
     return World(
         run=run,
         agents=agents,
@@ -94,6 +104,8 @@ def decode_world(data: bytes, run: RunSpec) -> World:
         spent=dict(stored.spent),
         tokens_spent=dict(stored.tokens_spent),
         requests=Requests({request.key: request for request in stored.requests}),
+        delayed=dict(stored.delayed),
+        restarts=dict(stored.restarts),
     )
 
 

@@ -14,7 +14,7 @@ from tickwork.core.shortest import shortest
 
 
 class Refusal(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """An effect that was not performed, by its index in the turn; `verdict` is `denied` or `rejected`."""
+    """An effect that was not performed, by its index in the turn; `verdict` is one of `core.refusals`."""
 
     effect: int
     verdict: str

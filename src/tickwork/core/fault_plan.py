@@ -88,12 +88,15 @@ class Chance:
         self._key = seed, place
         self._below = int(rate.rate * 2.0**64)
 
-    def strikes(self, tick: int, agent: int, nth: int = 0) -> bool:
-        """Return whether the fault comes to the thing at place `nth` of the agent with this index."""
+    def draw(self, tick: int, agent: int, nth: int) -> int:
+        """Return 64 random bits for the thing at place `nth` of the agent with this index."""
         key = struct.pack("<QQQQ", *self._key, tick, agent)
-        draw = blake3(key, derive_key_context="tickwork 1 fault draw")
-        found = draw.digest(length=_DRAW_BYTES, seek=_DRAW_BYTES * nth)
-        return int.from_bytes(found, "little") < self._below
+        stream = blake3(key, derive_key_context="tickwork 1 fault draw")
+        return int.from_bytes(stream.digest(length=_DRAW_BYTES, seek=_DRAW_BYTES * nth), "little")
+
+    def strikes(self, tick: int, agent: int, nth: int = 0) -> bool:
+        """Return whether the fault comes to that thing."""
+        return self.draw(tick, agent, nth) < self._below
 
     def concerns(self, agent_id: str) -> bool:
         """Return whether the rate is for the agent with this id."""

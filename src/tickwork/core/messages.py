@@ -35,6 +35,13 @@ class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
     reply_to: int | None = None
 
 
+class DelayedMessage(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A message on its way to the agent with index `to`, later than it should be."""
+
+    to: int
+    message: Message
+
+
 class Input(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One accepted line of the external input with index `source` in the manifest."""
 

@@ -37,6 +37,8 @@ class Post:
         self._tick = tick
         self._boxes: dict[int, _Mailbox] = {}
         self._unsorted: dict[int, None] = {}
+        self._late: list[Undelivered] = []
+        self._letters: list[tuple[Message, str, str]] = []
 
     def carry(self, agent: int, messages: Sequence[Message]) -> None:
         """Keep what waits for an agent that takes no step in this tick."""
@@ -44,6 +46,20 @@ class Post:
         box.messages += messages
         box.room -= len(messages)
         box.room_bytes -= sum(len(message.body) for message in messages)
+
+    def carry_unsorted(self, agent: int, messages: Sequence[Message]) -> None:
+        """Keep what waits for an agent that may also have had inputs and timers in this tick."""
+        self.carry(agent, messages)
+        self._unsorted[agent] = None
+
+    def arrive(self, receiver: int, message: Message) -> None:
+        """Take in a message that was on its way for longer; give it back where it finds no room."""
+        try:
+            Post.put(self, receiver, message, len(message.body))
+        except Refused as refused:
+            self.give_back(receiver, (message,), refused.reason, refused.reason)
+        else:
+            self._unsorted[receiver] = None
 
     def close(self, agent: int) -> None:
         """Let nothing more into the mailbox of an agent that ends."""
@@ -102,39 +118,40 @@ class Post:
             box = self._open(agent)
         box.messages.append(message)
 
+    def give_back(self, to: int, messages: Sequence[Message], reason: str, told: str) -> None:
+        """Note that messages do not reach their receiver: `reason` is for the entry, `told` for senders."""
+        name = self._roster[to].spec.id
+        for message in messages:
+            self._late.append(
+                Undelivered(message.kind, message.tick, message.agent, message.effect, name, reason)
+            )
+            # Nobody sent what the runtime told the agent, or what a fork injected.
+            if message.kind == _MESSAGE and message.sender != RUNTIME_SENDER and message.agent != FORK_ORIGIN:
+                self._letters.append((message, name, told))
+
     def return_letters(self) -> list[Undelivered]:
-        """Hand what waited for agents that ended in this tick back to its senders; return what it was."""
-        late: list[Undelivered] = []
-        letters: list[tuple[Message, str, str]] = []
+        """Hand what waited for agents that ended in this tick, and what else was given back, to its senders.
+
+        Return what it was.
+        """
         for agent in sorted(self._roster.ended):
             state = self._roster[agent]
             box = self._boxes.pop(agent, None)
-            for message in () if box is None else box.messages:
+            if box is not None:
                 reason = f"agent is {state.status}"
-                late.append(
-                    Undelivered(
-                        message.kind, message.tick, message.agent, message.effect, state.spec.id, reason
-                    )
-                )
-                # Nobody sent what the runtime told the agent, or what a fork injected.
-                if (
-                    message.kind == _MESSAGE
-                    and message.sender != RUNTIME_SENDER
-                    and message.agent != FORK_ORIGIN
-                ):
-                    letters.append(
-                        (message, state.spec.id, f"agent {quoted(state.spec.id)} is {state.status}")
-                    )
-        for message, to, reason in letters:
+                told = f"agent {quoted(state.spec.id)} is {state.status}"
+                self.give_back(agent, box.messages, reason, told)
+        for message, to, reason in self._letters:
             sender = message.agent
             if self._roster[sender].live:
                 effect = Send(to, message.topic, message.body, message.reply_to)
                 self._notice(sender, message.tick, message.effect, effect, TOPIC_REJECTED, reason)
                 self._unsorted[sender] = None
-        return late
+        return self._late
 
     def done(self) -> Mapping[int, Sequence[Message]]:
         """Return the next world's mailboxes, each in inbox order."""
         for agent in self._unsorted:
-            self._boxes[agent].messages.sort(key=inbox_order)
+            if agent in self._boxes:
+                self._boxes[agent].messages.sort(key=inbox_order)
         return {agent: box.messages for agent, box in self._boxes.items() if box.messages}

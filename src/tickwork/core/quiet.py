@@ -20,10 +20,19 @@ from tickwork.core.world import AgentState, Directory, World
 
 
 def is_quiet(world: World, arrivals: Arrivals) -> bool:
-    """Return whether all that the world's tick brings to agents is what they sent each other."""
-    if arrivals.inputs or arrivals.completions or world.directory.starting:
-        return False
-    return world.tick not in world.timers.pending
+    """Return whether all that the world's tick brings to agents is what they sent each other.
+
+    A tick in which a fault could hit, or from which a delayed message is found, is never quiet.
+    """
+    faults = world.run.faults
+    return (
+        not arrivals.inputs
+        and not arrivals.completions
+        and not world.directory.starting
+        and world.tick not in world.timers.pending
+        and (faults is None or not faults.touches(world.tick))
+        and (not world.delayed or world.tick + 1 not in world.delayed)
+    )
 
 
 def acts_freely(world: World, agent: int, aim: int) -> bool:
@@ -125,6 +134,8 @@ def after_plain(world: World, record: Plain) -> World:
         spent=world.spent,
         tokens_spent=world.tokens_spent,
         requests=world.requests,
+        delayed=world.delayed,
+        restarts=world.restarts,
     )
 
 

@@ -18,6 +18,8 @@ from tickwork.core.effects import (
 
 DENIED = "denied"
 REJECTED = "rejected"
+# Of an agent that crashed on purpose before it could do it; nobody is told.
+LOST = "lost"
 # Longer than any name that can be granted or spawned. A guest's names are bounded by `bytes_per_turn` alone,
 # and each would be written several times over: in the reason, in the notice, in the journal.
 _NAME_CHARS_MAX = 300

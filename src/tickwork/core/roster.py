@@ -1,18 +1,20 @@
 """The agents of the next world in the making: who starts, who ends, who is about to be stopped."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from tickwork.core.refusals import quoted
 from tickwork.core.spec import AgentSpec
+from tickwork.core.supervision import OnFailure
 from tickwork.core.world import AgentState, Directory, Status, World
 
 
 class Roster:
     """All agents by index, as they stand at this point of the settling.
 
-    `ended` are those that ended in this tick, in the order in which they did.
+    `ended` are those that ended in this tick, in the order in which they did. `restarted` and `rolled_back`
+    are those that failed and go on, set up anew or from before their turn; whoever stops them ends them too.
     """
 
     def __init__(self, world: World) -> None:
@@ -21,7 +23,10 @@ class Roster:
         self._own: list[AgentState] | None = None
         self._new_index: dict[str, int] = {}
         self._stopping: dict[int, str] = {}
+        self._restarts: dict[int, Sequence[int]] | None = None
         self.ended: list[int] = []
+        self.restarted: list[int] = []
+        self.rolled_back: list[int] = []
 
     def __len__(self) -> int:
         return len(self._agents)
@@ -55,6 +60,29 @@ class Roster:
         self._writable()[agent] = AgentState(self._agents[agent].spec, status, reason)
         self.ended.append(agent)
 
+    def fail(self, agent: int, reason: str, *, setup: bool) -> OnFailure:
+        """Do with an agent that failed what its supervision says; return what that was.
+
+        What failed in its setup has nothing to go back to, and is set up anew. Who is about to be stopped is.
+        """
+        if agent in self._stopping:
+            return OnFailure.STOP
+        spec, tick = self._agents[agent].spec, self._before.tick
+        past = self._before.restarts.get(agent, ())
+        verdict = spec.supervised.verdict(past, tick)
+        if verdict is OnFailure.STOP:
+            self.end(agent, Status.FAILED, reason)
+            return verdict
+        if self._restarts is None:
+            self._restarts = dict(self._before.restarts)
+        self._restarts[agent] = (*spec.supervised.recent(past, tick), tick)
+        if verdict is OnFailure.ROLLBACK and not setup:
+            self.rolled_back.append(agent)
+            return verdict
+        self._writable()[agent] = AgentState(spec)
+        self.restarted.append(agent)
+        return OnFailure.RESTART
+
     def stop(self, agent: int, reason: str) -> None:
         """Let the agent end with the tick; who stops it first gives the reason."""
         self._stopping.setdefault(agent, reason)
@@ -63,6 +91,8 @@ class Roster:
         """End those who were to be stopped, in index order."""
         for agent, reason in sorted(self._stopping.items()):
             self.end(agent, Status.STOPPED, reason)
+        self.restarted = [agent for agent in self.restarted if agent not in self._stopping]
+        self.rolled_back = [agent for agent in self.rolled_back if agent not in self._stopping]
 
     def ended_fault(self, agent: int) -> str | None:
         """Return that the agent is ended, or about to be, in the words of a refusal."""
@@ -71,6 +101,13 @@ class Roster:
             return None
         status = Status.STOPPED if state.live else state.status
         return f"agent {quoted(state.spec.id)} is {status}"
+
+    def restarts(self) -> Mapping[int, Sequence[int]]:
+        """Return the ticks of recent failures of agents that go on, by agent."""
+        if self._restarts is None and not (self.ended and self._before.restarts):
+            return self._before.restarts
+        restarts = self._before.restarts if self._restarts is None else self._restarts
+        return {agent: ticks for agent, ticks in restarts.items() if self._agents[agent].live}
 
     def done(self) -> tuple[tuple[AgentState, ...], Directory]:
         """Return the next world's agents and their directory."""

@@ -1,6 +1,6 @@
 """One tick's effects judged and carried into the next world. Used by `step.settle` and by nothing else."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -21,16 +21,20 @@ from tickwork.core.effects import (
 )
 from tickwork.core.entry import Refusal, TurnEntry, Undelivered
 from tickwork.core.errors import HostError
+from tickwork.core.faulting import TickFaults
+from tickwork.core.faults import AppliedFault
+from tickwork.core.faulty_post import FaultyPost
 from tickwork.core.grants import Capability
-from tickwork.core.messages import Message, MessageClass
+from tickwork.core.messages import DelayedMessage, Message, MessageClass
 from tickwork.core.names import TOPIC_CHARS_MAX, spawned_id_fault
 from tickwork.core.outcomes import Outcome, OutcomeKind
 from tickwork.core.post import Post
-from tickwork.core.refusals import REJECTED, Refused, quoted
+from tickwork.core.refusals import LOST, REJECTED, Refused, quoted
 from tickwork.core.requests import PendingRequest, RequestKey, RequestsEdit, asked, schedule
 from tickwork.core.roster import Roster
+from tickwork.core.supervision import OnFailure
 from tickwork.core.timers import PendingTimer, TimersEdit
-from tickwork.core.world import Status, World
+from tickwork.core.world import World
 
 _TICK_MAX = (1 << 63) - 1
 # Bounds the memory of remembered routes where everybody talks to everybody.
@@ -40,6 +44,9 @@ _MISSED_NAMED_MAX = 8
 # Looking a member up on its enum costs as much as the rest of a send's bookkeeping.
 _OK = OutcomeKind.OK
 _MESSAGE = MessageClass.MESSAGE
+_CRASHED_BEFORE = "crashed on purpose before it"
+_CRASHED_AFTER = "crashed on purpose after its turn"
+_GOES_ON = {OnFailure.RESTART: "was restarted", OnFailure.ROLLBACK: "was rolled back"}
 
 
 class Performed(NamedTuple):
@@ -50,6 +57,33 @@ class Performed(NamedTuple):
     what: Output
 
 
+class Finished(NamedTuple):
+    """What a tick came to: the next world, what did not reach its receiver, the faults that hit.
+
+    Then agents: those spawned, ended, and those that failed and go on; and requests: new ones, and those that
+    nobody waits for any more.
+    """
+
+    world: World
+    late: list[Undelivered]
+    applied: list[AppliedFault]
+    started: tuple[int, ...]
+    ended: tuple[int, ...]
+    restarted: tuple[int, ...]
+    rolled_back: tuple[int, ...]
+    asked: tuple[PendingRequest, ...]
+    cancelled: tuple[RequestKey, ...]
+
+
+class _Crash(NamedTuple):
+    """An agent that fails after its turn: how many of the turn's effects happen, and what the turn was."""
+
+    fault: AppliedFault
+    effects: int
+    inbox: Sequence[Message]
+    setup: bool
+
+
 def _long_topic() -> Refused:
     return Refused(REJECTED, f"its topic is longer than {TOPIC_CHARS_MAX} characters")
 
@@ -57,25 +91,55 @@ def _long_topic() -> Refused:
 class Settling:
     """The tick in the making. The methods are called in the order of `step`'s rules."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, faults: TickFaults | None = None) -> None:
         self._world = world
+        self._faults = faults
         self._roster = Roster(world)
-        self._post = Post(self._roster, world.tick)
+        self._post: Post = Post(self._roster, world.tick)
+        self._faulty_post: FaultyPost | None = None
+        if faults is not None:
+            self._post = self._faulty_post = FaultyPost(self._roster, world.tick, faults)
+        self._crashing: dict[int, _Crash] = {}
         self._routes = world.directory.routes
         self._tick = world.tick
         self._allowances = Allowances(world, self._roster)
         self.timers = TimersEdit(world.timers)
         self.requests = RequestsEdit(world.requests)
-        # Known once `finish` was called.
-        self.asked: tuple[PendingRequest, ...] = ()
-        self.cancelled: tuple[RequestKey, ...] = ()
         self.performed: list[Performed] = []
 
     def carry(self, agent: int, messages: Sequence[Message]) -> None:
-        """Keep what waits for an agent that takes no step in this tick."""
+        """Keep what waits for an agent that is only set up in this tick."""
         self._post.carry(agent, messages)
 
-    def judge_outcome(self, agent: int, outcome: Outcome, *, setup: bool) -> None:
+    def hold(self, agent: int, inbox: Sequence[Message]) -> None:
+        """Keep the whole inbox of an agent that is paused."""
+        self._post.carry_unsorted(agent, inbox)
+
+    def crash(self, agent: int, inbox: Sequence[Message], *, setup: bool) -> None:
+        """Let an agent fail before its turn, or before its setup; `inbox` is what waits for it."""
+        how = self._fail(agent, _CRASHED_BEFORE, () if setup else inbox, setup=setup)
+        if setup or how is OnFailure.STOP:
+            self._post.carry_unsorted(agent, inbox)
+        if how is OnFailure.STOP:
+            self._post.close(agent)
+
+    def arrive(self) -> None:
+        """Take in the messages that were delayed until now."""
+        for delayed in self._world.delayed.get(self._tick + 1, ()):
+            self._post.arrive(delayed.to, delayed.message)
+
+    def _fail(self, agent: int, reason: str, inbox: Sequence[Message], *, setup: bool) -> OnFailure:
+        """Let the agent end, or go on without the inbox of the turn that failed."""
+        how = self._roster.fail(agent, reason, setup=setup)
+        if how is OnFailure.STOP:
+            self._post.close(agent)
+        else:
+            done = _GOES_ON[how]
+            name = quoted(self._roster[agent].spec.id)
+            self._post.give_back(agent, inbox, f"agent failed and {done}", f"agent {name} failed and {done}")
+        return how
+
+    def judge_outcome(self, agent: int, inbox: Sequence[Message], outcome: Outcome, *, setup: bool) -> None:
         """Let the agent start, go on, or end by its turn's outcome.
 
         Raises HostError if a failed turn brings effects other than logs: the pool broke its promise.
@@ -84,10 +148,14 @@ class Settling:
             if not all(isinstance(effect, Log) for effect in outcome.effects):
                 raise HostError(f"the pool reports effects of a failed turn ({outcome.kind}, agent {agent})")
             reason = f"{outcome.kind}: {outcome.detail}" if outcome.detail else str(outcome.kind)
-            self._roster.end(agent, Status.FAILED, reason)
-            self._post.close(agent)
-        elif setup:
+            self._fail(agent, reason, inbox, setup=setup)
+            return
+        if setup:
             self._roster.start(agent)
+        crash = None if self._faults is None else self._faults.crash_after(agent)
+        if crash is not None:
+            effects = len(outcome.effects) if crash.effects is None else crash.effects
+            self._crashing[agent] = _Crash(AppliedFault(crash, agent), effects, inbox, setup)
 
     def settle_turn(self, agent: int, outcome: Outcome) -> TurnEntry:
         """Perform or refuse each effect of one turn and return the turn's record."""
@@ -97,9 +165,14 @@ class Settling:
         refusals: list[Refusal] = []
         sender = self._roster[agent].spec.id
         put = self._post.put
+        crash = self._crashing.get(agent)
+        last = len(effects) if crash is None else crash.effects
         # What is not remembered, `_route` judges.
         routes = self._routes.setdefault(agent, {})
         for place, effect in enumerate(effects):
+            if place >= last:
+                refusals.append(Refusal(place, LOST, _CRASHED_BEFORE))
+                continue
             try:
                 if type(effect) is Send:  # by far the most frequent
                     receiver = routes.get(effect.to, -1)
@@ -235,14 +308,17 @@ class Settling:
         self._roster.stop(aim, effect.reason)
         self._post.close(aim)
 
-    def finish(self) -> tuple[World, list[Undelivered], tuple[int, ...], tuple[int, ...]]:
-        """Return the next world, what was undeliverable, and the agents that started and ended."""
+    def finish(self) -> Finished:
+        """Return what the tick came to, once all turns are settled."""
+        for agent, crash in self._crashing.items():
+            self._fail(agent, _CRASHED_AFTER, crash.inbox, setup=crash.setup)
         self._roster.end_stopped()
         late = self._post.return_letters()
-        ended = tuple(self._roster.ended)
-        self.timers.cancel_owned(ended)
-        self.requests.cancel_owned(ended)
-        requests, self.asked, self.cancelled = self.requests.done()
+        ended, restarted = tuple(self._roster.ended), tuple(self._roster.restarted)
+        gone = (*ended, *restarted)
+        self.timers.cancel_owned(gone)
+        self.requests.cancel_owned(gone)
+        requests, new, cancelled = self.requests.done()
         spent, tokens_spent = self._allowances.done()
         world = self._world
         agents, directory = self._roster.done()
@@ -256,5 +332,33 @@ class Settling:
             spent=spent,
             tokens_spent=tokens_spent,
             requests=requests,
+            delayed=self._delayed(),
+            restarts=self._roster.restarts(),
         )
-        return after, late, tuple(range(len(world.agents), len(agents))), ended
+        return Finished(
+            world=after,
+            late=late,
+            applied=self._applied(),
+            started=tuple(range(len(world.agents), len(agents))),
+            ended=ended,
+            restarted=restarted,
+            rolled_back=tuple(self._roster.rolled_back),
+            asked=new,
+            cancelled=cancelled,
+        )
+
+    def _applied(self) -> list[AppliedFault]:
+        """Return the faults that hit while the tick was settled."""
+        messages = () if self._faulty_post is None else self._faulty_post.applied
+        return [*messages, *(crash.fault for crash in self._crashing.values())]
+
+    def _delayed(self) -> Mapping[int, Sequence[DelayedMessage]]:
+        """Return what is still on its way."""
+        before, now = self._world.delayed, self._tick + 1
+        added = {} if self._faulty_post is None else self._faulty_post.delayed
+        if not added and now not in before:
+            return before
+        delayed = {tick: messages for tick, messages in before.items() if tick != now}
+        for tick, messages in added.items():
+            delayed[tick] = (*delayed.get(tick, ()), *messages)
+        return delayed

@@ -10,6 +10,7 @@ import msgspec
 from tickwork.core.fault_plan import FaultPlan
 from tickwork.core.grants import Grants
 from tickwork.core.limits import Limits, RunLimits
+from tickwork.core.supervision import NO_SUPERVISION, Supervision
 
 # How floats are computed: with the same bits everywhere, or as this processor and this engine happen to.
 FLOATS_PORTABLE = "portable"
@@ -36,6 +37,12 @@ class AgentSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     subscribe: tuple[str, ...] = ()
     limits: Limits = msgspec.field(default_factory=Limits)
     every_tick: bool = False
+    supervision: Supervision | None = None
+
+    @property
+    def supervised(self) -> Supervision:
+        """How the agent is supervised; None in `supervision` is the default."""
+        return self.supervision or NO_SUPERVISION
 
 
 class InputSpec(msgspec.Struct, frozen=True):

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from tickwork.core.limits import Limits
-from tickwork.core.messages import Message
+from tickwork.core.messages import DelayedMessage, Message
 from tickwork.core.requests import NO_REQUESTS, Requests
 from tickwork.core.spec import AgentSpec, RunSpec
+from tickwork.core.supervision import OnExhausted
 from tickwork.core.timers import NO_TIMERS, Timers
 
 
@@ -38,6 +39,7 @@ class Directory(msgspec.Struct, frozen=True):
     """Look-ups derived from the agents; rebuilt when one starts, stops or fails.
 
     `routes` is a memo, not state: by sender, the receivers whose grant was found once and has no limits.
+    `fatal` is the first agent by whose failure the run is to end.
     """
 
     index: Mapping[str, int]
@@ -45,6 +47,7 @@ class Directory(msgspec.Struct, frozen=True):
     every_tick: tuple[int, ...]
     starting: tuple[int, ...]
     routes: dict[int, dict[str, int]] = {}
+    fatal: int | None = None
 
     @classmethod
     def of(cls, agents: Sequence[AgentState]) -> "Directory":
@@ -52,8 +55,12 @@ class Directory(msgspec.Struct, frozen=True):
         subscribers: dict[str, list[int]] = {}
         every_tick: list[int] = []
         starting: list[int] = []
+        fatal: int | None = None
         for index, agent in enumerate(agents):
             if not agent.live:
+                if fatal is None and agent.status is Status.FAILED:
+                    ends_run = agent.spec.supervised.on_exhausted is OnExhausted.STOP_RUN
+                    fatal = index if ends_run else None
                 continue
             for topic in dict.fromkeys(agent.spec.subscribe):
                 subscribers.setdefault(topic, []).append(index)
@@ -66,6 +73,7 @@ class Directory(msgspec.Struct, frozen=True):
             subscribers={topic: tuple(indexes) for topic, indexes in subscribers.items()},
             every_tick=tuple(every_tick),
             starting=tuple(starting),
+            fatal=fatal,
         )
 
 
@@ -75,6 +83,8 @@ class World(msgspec.Struct, frozen=True):
     `tick` is the tick that comes next. `mailboxes` holds only agents with something waiting, each in
     inbox order. `spent` counts effects under grants that have a `per_run` limit, by (agent, grant index);
     `tokens_spent` likewise what their requests to models may have cost, under a `tokens_per_run` limit.
+    `delayed` are messages that faults hold back, by the tick in which they are found, and `restarts` the
+    ticks of recent failures of agents that went on, by agent.
     """
 
     run: RunSpec
@@ -86,6 +96,8 @@ class World(msgspec.Struct, frozen=True):
     spent: Mapping[tuple[int, int], int] = {}
     tokens_spent: Mapping[tuple[int, int], int] = {}
     requests: Requests = NO_REQUESTS
+    delayed: Mapping[int, Sequence[DelayedMessage]] = {}
+    restarts: Mapping[int, Sequence[int]] = {}
 
     @property
     def now_ns(self) -> int:
@@ -96,8 +108,14 @@ class World(msgspec.Struct, frozen=True):
     def idle(self) -> bool:
         """Whether no agent would take a turn now or later unless something arrives from outside."""
         directory = self.directory
-        waits = self.mailboxes or self.timers.due or self.requests.pending
+        waits = self.mailboxes or self.timers.due or self.requests.pending or self.delayed
         return not (waits or directory.every_tick or directory.starting)
+
+    @property
+    def fatal(self) -> AgentState | None:
+        """The agent by whose failure the run is to end, if there is one."""
+        fatal = self.directory.fatal
+        return None if fatal is None else self.agents[fatal]
 
     def limits(self, agent: int) -> Limits:
         """Return the limits of the agent with this index."""

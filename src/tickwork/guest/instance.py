@@ -9,8 +9,9 @@ by addresses (`capi`), so this module is where they are kept honest:
 - the store, and with it everything the addresses point to, lives until `close`.
 """
 
+import contextlib
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import wasmtime
@@ -81,14 +82,7 @@ class Instance:
         self._limits = limits
         self.state = VirtualState()
         self._store = wasmtime.Store(program.engine.raw)
-        plan = program.plan
-        self._store.set_limits(
-            memory_size=limits.memory_bytes,
-            table_elements=limits.table_elements,
-            instances=len(plan.instances),
-            tables=len(plan.tables),
-            memories=len(plan.memories),
-        )
+        self._bound_memory(limits.memory_bytes)
         self._context = capi.context_of(self._store)
         self._raw = (ctypes.c_uint64 * (capi.RAW_WORDS * _RAW_ARGUMENTS))()
         self._raw_at = ctypes.addressof(self._raw)
@@ -97,6 +91,26 @@ class Instance:
         self._frame: HostFrame | None = None
         self._kept: Any = None
         self._reach: Reach | None = None
+
+    def _bound_memory(self, memory_bytes: int) -> None:
+        plan = self._program.plan
+        self._store.set_limits(
+            memory_size=memory_bytes,
+            table_elements=self._limits.table_elements,
+            instances=len(plan.instances),
+            tables=len(plan.tables),
+            memories=len(plan.memories),
+        )
+
+    @contextlib.contextmanager
+    def _not_growing(self) -> Iterator[None]:
+        """Refuse to let memory grow beyond the size that the largest one has now."""
+        state = self.reach()
+        self._bound_memory(max([state.size(memory) for memory in range(state.memory_count)], default=0))
+        try:
+            yield
+        finally:
+            self._bound_memory(self._limits.memory_bytes)
 
     def close(self) -> None:
         """Free everything that the engine holds for this agent."""
@@ -260,35 +274,69 @@ class Instance:
 
     # ---- turns
 
-    def setup(self, agent_id: str, config: bytes, *, now_ns: int, start_ns: int, seed: int) -> Outcome:
-        """Instantiate and call `setup`; return how it went. `seed` keys the agent's random stream."""
-        budget = self._limits.fuel_setup
+    def setup(
+        self,
+        agent_id: str,
+        config: bytes,
+        *,
+        now_ns: int,
+        start_ns: int,
+        seed: int,
+        fuel: int | None = None,
+        may_grow: bool = True,
+    ) -> Outcome:
+        """Instantiate and call `setup`; return how it went. `seed` keys the agent's random stream.
+
+        `setup` gets no more than `fuel` where that is given, and no memory beyond what it begins with
+        unless it `may_grow`.
+        """
+        budget = self._limits.fuel_setup if fuel is None else min(fuel, self._limits.fuel_setup)
         self.state.start_ns = start_ns
         self.state.seed = seed.to_bytes(8, "little") + agent_id.encode()
         self.state.now_ns = now_ns
         try:
-            capi.set_fuel(self._context, budget)
+            capi.set_fuel(self._context, self._limits.fuel_setup)
             self._instantiate()
             # Fuel is set anew: what instantiation costs differs between ways to map a module.
             capi.set_fuel(self._context, budget)
-            words: list[int] = []
-            for data in (agent_id.encode(), config, ABI_VERSION.encode()):
-                words += abi.store_bytes(self._memory, self._allocate, data)
-            for place, word in enumerate(words):
-                self._raw[place * capi.RAW_WORDS] = word
-            pointer = self._call(self._setup, len(words))
-            abi.load_setup_result(self._memory, pointer)
-            if self._setup_post:
-                self._raw[0] = pointer
-                self._call(self._setup_post, 1)
+            with contextlib.nullcontext() if may_grow else self._not_growing():
+                self._call_setup(agent_id, config)
             self._use(self._program.plan.lifted["step"])
         except GuestFault as fault:
             return self._failed(fault, budget)
         return Outcome(OutcomeKind.OK, self._captured(), self._fuel_used(budget))
 
-    def step(self, tick: int, now_ns: int, seed: int, inbox: Sequence[Message]) -> Outcome:
-        """Take one turn; return its effects and fuel, or how it failed."""
-        budget = self._limits.fuel_per_turn
+    def _call_setup(self, agent_id: str, config: bytes) -> None:
+        words: list[int] = []
+        for data in (agent_id.encode(), config, ABI_VERSION.encode()):
+            words += abi.store_bytes(self._memory, self._allocate, data)
+        for place, word in enumerate(words):
+            self._raw[place * capi.RAW_WORDS] = word
+        pointer = self._call(self._setup, len(words))
+        abi.load_setup_result(self._memory, pointer)
+        if self._setup_post:
+            self._raw[0] = pointer
+            self._call(self._setup_post, 1)
+
+    def step_broken(
+        self,
+        tick: int,
+        now_ns: int,
+        seed: int,
+        inbox: Sequence[Message],
+        *,
+        fuel: int | None,
+        may_grow: bool,
+    ) -> Outcome:
+        """Take one turn with no more than `fuel` where that is given, or with memory that may not grow."""
+        with contextlib.nullcontext() if may_grow else self._not_growing():
+            return self.step(tick, now_ns, seed, inbox, fuel)
+
+    def step(
+        self, tick: int, now_ns: int, seed: int, inbox: Sequence[Message], fuel: int | None = None
+    ) -> Outcome:
+        """Take one turn, with no more than `fuel` where given; return effects and fuel, or how it failed."""
+        budget = self._limits.fuel_per_turn if fuel is None else min(fuel, self._limits.fuel_per_turn)
         raw = self._raw
         self.state.now_ns = now_ns
         try:

@@ -7,6 +7,7 @@ from tickwork.core.outcomes import Outcome
 from tickwork.core.quiet import Plain
 from tickwork.core.spec import AgentSpec
 from tickwork.core.step import Plan, Turn
+from tickwork.core.supervision import OnFailure
 from tickwork.core.world import World
 from tickwork.guest.image import Base
 from tickwork.guest.instance import Instance
@@ -24,20 +25,17 @@ class InlinePool:
         # Agents that were restored and have had no turn since: few of them may ever have one.
         self._asleep: dict[int, AgentImage] = {}
         self._bases: dict[str, Base] = {}
+        # Agents that may be rolled back, and their states before the turns that they took last.
+        self._guarded: dict[int, None] = {}
+        self._before: dict[int, AgentImage] = {}
 
     def run(self, world: World, planned: Plan) -> list[Outcome]:
         """Run every turn of the plan; return the outcomes in the plan's order."""
         if self._calls_host:
             return self._run_held_back(world, planned)
         self._wake_due(world, planned.turns)
-        instances = self._instances
-        tick, now_ns = planned.tick, planned.now_ns
-        return [
-            self._set_up(world, planned, turn)
-            if turn.setup
-            else instances[turn.agent].step(tick, now_ns, turn.seed, turn.inbox)
-            for turn in planned.turns
-        ]
+        self._guard(world, planned.turns)
+        return [self._take(world, planned, turn) for turn in planned.turns]
 
     def run_quiet(self, world: World) -> Plain | list[Outcome] | None:
         """Leave all ticks to `run`."""
@@ -47,15 +45,23 @@ class InlinePool:
         outcomes = []
         with held_back() as deliver:
             self._wake_due(world, planned.turns)
+            self._guard(world, planned.turns)
             for turn in planned.turns:
-                if turn.setup:
-                    outcome = self._set_up(world, planned, turn)
-                else:
-                    instance = self._instances[turn.agent]
-                    outcome = instance.step(planned.tick, planned.now_ns, turn.seed, turn.inbox)
-                outcomes.append(outcome)
+                outcomes.append(self._take(world, planned, turn))
                 deliver()
         return outcomes
+
+    def _take(self, world: World, planned: Plan, turn: Turn) -> Outcome:
+        """Take one turn on the caller's thread."""
+        if turn.setup:
+            return self._set_up(world, planned, turn)
+        instance = self._instances[turn.agent]
+        tick, now_ns = planned.tick, planned.now_ns
+        if turn.plain:
+            return instance.step(tick, now_ns, turn.seed, turn.inbox)
+        return instance.step_broken(
+            tick, now_ns, turn.seed, turn.inbox, fuel=turn.fuel, may_grow=turn.may_grow
+        )
 
     def _set_up(self, world: World, planned: Plan, turn: Turn) -> Outcome:
         spec = world.agents[turn.agent].spec
@@ -67,12 +73,26 @@ class InlinePool:
             now_ns=planned.now_ns,
             start_ns=world.run.start_ns,
             seed=turn.seed,
+            fuel=turn.fuel,
+            may_grow=turn.may_grow,
         )
         self._ready(turn.agent, spec)
         return outcome
 
     def _ready(self, agent: int, spec: AgentSpec) -> None:
         """Learn that the agent's setup has run, or that it was restored."""
+        if spec.supervised.on_failure is OnFailure.ROLLBACK:
+            self._guarded[agent] = None
+
+    def _guard(self, world: World, turns: Iterable[Turn]) -> None:
+        """Keep the states of those of the turns' agents that may be rolled back."""
+        if self._guarded:
+            self._guard_agents(world, [turn.agent for turn in turns if not turn.setup])
+
+    def _guard_agents(self, world: World, agents: Iterable[int]) -> None:
+        for agent in agents:
+            if agent in self._guarded:
+                self._before[agent] = self.image(world, agent)
 
     def _wake_due(self, world: World, turns: Iterable[Turn]) -> None:
         for turn in turns if self._asleep else ():
@@ -103,10 +123,19 @@ class InlinePool:
                 base = self._bases[module] = Instance.base(self._programs[module])
         return self._instances[agent].take_image(base)
 
+    def roll_back(self, agents: Iterable[int]) -> None:
+        """Take agents whose last turn failed back to where they were before it."""
+        for agent in list(agents):
+            image = self._before[agent]
+            self.retire((agent,))
+            self._asleep[agent] = image
+
     def retire(self, agents: Iterable[int]) -> None:
         """Free the instances of agents that have ended."""
         for agent in agents:
             self._asleep.pop(agent, None)
+            self._before.pop(agent, None)
+            self._guarded.pop(agent, None)
             instance = self._instances.pop(agent, None)
             if instance is not None:
                 instance.close()

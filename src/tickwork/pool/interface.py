@@ -33,6 +33,12 @@ class Pool(Protocol):
     def image(self, world: World, agent: int) -> AgentImage:
         """Return the state of an agent that has been set up and has not ended, between two ticks."""
 
+    def roll_back(self, agents: Iterable[int]) -> None:
+        """Take agents whose last turn failed back to where they were before it.
+
+        Only those whose specification asks for it: the pool keeps their states from before each turn.
+        """
+
     def retire(self, agents: Iterable[int]) -> None:
         """Free the instances of agents that have ended."""
 

@@ -80,15 +80,13 @@ class ThreadsPool(InlinePool):
         """Run every turn of the plan; return the outcomes in the plan's order."""
         with self._signals() as deliver:
             self._wake_due(world, planned.turns)
+            self._guard(world, planned.turns)
             self._admit_fresh()
+            self._take_broken_back(world, planned)
             self._wave.begin(planned.now_ns)
 
             def other(turn: Turn) -> Outcome:
-                if turn.setup:
-                    outcome = self._set_up(world, planned, turn)
-                else:
-                    instance = self._instances[turn.agent]
-                    outcome = instance.step(planned.tick, planned.now_ns, turn.seed, turn.inbox)
+                outcome = self._take(world, planned, turn)
                 deliver()
                 return outcome
 
@@ -99,6 +97,15 @@ class ThreadsPool(InlinePool):
             if self._wave.printed:
                 self._add_printed(planned.turns, outcomes)
         return outcomes
+
+    def _take_broken_back(self, world: World, planned: Plan) -> None:
+        """Let the caller's thread take turns with an allowance of their own; the kernel knows only limits."""
+        if planned.broken is None:
+            return
+        for turn in planned.turns:
+            if not turn.plain and not turn.setup:
+                self._kernel.dismiss(turn.agent)
+                self._fresh.append((turn.agent, world.agents[turn.agent].spec))
 
     def _add_printed(self, turns: Sequence[Turn], outcomes: list[Outcome]) -> None:
         printed = set(self._wave.printed)
@@ -143,6 +150,8 @@ class ThreadsPool(InlinePool):
             turns = None
             agents = memoryview(held).cast("I")
             seeds = seed_bytes(world.run.seed, world.tick, agents, len(world.agents))
+        if self._guarded:
+            self._guard_agents(world, agents)
         judge = functools.partial(acts_freely, world)
         self._wave.begin(world.now_ns)
         with self._watched(world):
@@ -203,6 +212,7 @@ class ThreadsPool(InlinePool):
             yield lambda: None
 
     def _ready(self, agent: int, spec: AgentSpec) -> None:
+        super()._ready(agent, spec)
         self._instances[agent].join(self._wave, agent)
         self._fresh.append((agent, spec))
 

@@ -66,7 +66,8 @@ class Loop:
         record = entry.encode_entry(settled.entry)
         fuel = entry.encode(entry.Fuel(settled.fuel))
         digests = digest.advance(self.digests, record, fuel)
-        self._pool.retire(settled.ended)
+        self._pool.retire((*settled.ended, *settled.restarted))
+        self._pool.roll_back(settled.rolled_back)
         agents = [turn.agent for turn in planned.turns]
         messages = sum([len(turn.inbox) for turn in planned.turns])
         return Ticked(settled.world, record, fuel, digests, agents, messages, settled)
