@@ -126,6 +126,7 @@ class SharedRows:
         self._ids = np.zeros(count, ports.ids_dtype)
         self._positions = np.zeros(count, np.int64)
         self._mask = np.zeros(count * context, ports.mask_dtype)
+        self._places = np.arange(context)
         self._logits = np.zeros((count, 1, ports.vocabulary), ports.logits.dtype)
         self._keep = np.array(1, np.int64)
         self._bindings: dict[tuple[int, int], ort.IOBinding] = {}
@@ -145,7 +146,7 @@ class SharedRows:
         self._session.run_with_iobinding(binding)
         logits = binding.get_outputs()[_LOGITS].numpy()
         # The binding goes on to decode; it must not keep a whole prompt's logits until then.
-        tensors.bind_output(binding, self._folder.logits, self._logits[:1])
+        self._bind_step(binding, 1)
         return np.asarray(logits[0, -1], np.float32)
 
     def decode(self, first: int, tokens: Sequence[int], lengths: Sequence[int]) -> Logits:
@@ -155,12 +156,10 @@ class SharedRows:
         binding = self._bound(first, count)
         self._ids[:count] = tokens
         mask = self._mask[: count * width].reshape(count, width)
-        np.less(np.arange(width), np.asarray(lengths)[:, None], out=mask, casting="unsafe")
-        tensors.bind_input(binding, self._folder.input_ids, self._ids[:count].reshape(count, 1))
+        np.less(self._places[:width], np.array(lengths)[:, None], out=mask, casting="unsafe")
         tensors.bind_input(binding, self._folder.attention_mask, mask)
         if self._ports.positions:
             np.subtract(lengths, 1, out=self._positions[:count])
-            tensors.bind_input(binding, self._folder.position_ids, self._positions[:count].reshape(count, 1))
         self._session.run_with_iobinding(binding)
         return np.asarray(self._logits[:count, 0], np.float32)
 
@@ -181,8 +180,8 @@ class SharedRows:
         binding = self._bindings.get((first, count))
         if binding is None:
             binding = self._session.io_binding()
-            # A binding lists outputs in the order in which they were first bound; this is the first.
-            tensors.bind_output(binding, self._folder.logits, self._logits[:count])
+            # A binding lists outputs in the order in which they were first bound; the logits are the first.
+            self._bind_step(binding, count)
             if self._ports.keeps:
                 tensors.bind_input(binding, _KEEP, self._keep)
             names = zip(self._folder.past_names, self._folder.present_names, strict=True)
@@ -192,6 +191,13 @@ class SharedRows:
                 tensors.bind_output(binding, present, memory)
             self._bindings[first, count] = binding
         return binding
+
+    def _bind_step(self, binding: ort.IOBinding, count: int) -> None:
+        """Bind what is the same in every decoding step of so many rows."""
+        tensors.bind_output(binding, self._folder.logits, self._logits[:count])
+        tensors.bind_input(binding, self._folder.input_ids, self._ids[:count].reshape(count, 1))
+        if self._ports.positions:
+            tensors.bind_input(binding, self._folder.position_ids, self._positions[:count].reshape(count, 1))
 
 
 class GrowingRows:

@@ -49,11 +49,15 @@ class Sampler:
 
     def choose(self, logits: Logits, allowed: NDArray[np.bool_] | None) -> int:
         """Return the next token; `allowed`, if given, has at least one True, at a finite logit."""
-        scores = logits.astype(np.float64)
-        self._penalise(scores)
-        if allowed is not None:
-            scores[~allowed] = -np.inf
-        token = int(np.argmax(scores)) if self._request.temperature == 0.0 else self._draw(scores)
+        greedy = self._request.temperature == 0.0
+        if greedy and allowed is None and not (self._repetition or self._presence):
+            token = int(logits.argmax())
+        else:
+            scores = logits.astype(np.float64)
+            self._penalise(scores)
+            if allowed is not None:
+                scores[~allowed] = -np.inf
+            token = int(scores.argmax()) if greedy else self._draw(scores)
         self._drawn += 1
         if self._repetition:
             self._seen[token] = True

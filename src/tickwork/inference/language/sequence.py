@@ -1,5 +1,6 @@
 """One request on its way: its tokens, and everything that decides the next one."""
 
+import math
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -63,7 +64,7 @@ class Sequence:
     def accept(self, logits: Logits) -> None:
         """Choose the next token; sets `finish_reason` if it is the last. Raises RequestError."""
         # The maximum of a row with a NaN in it is NaN.
-        if not np.isfinite(logits.max()):
+        if not math.isfinite(logits.max()):
             raise RequestError(
                 Code.LOGITS_NOT_FINITE,
                 f"the model gave NaN or infinity after {len(self.tokens)} tokens; its weights may be damaged",
