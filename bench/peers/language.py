@@ -1,9 +1,9 @@
 """One engine for language models in a process of its own; bench/inference.py asks it for short segments.
 
-`python bench/peers/language.py ENGINE MODELS`: an ENGINE of ENGINES below, and MODELS as language_model.py made
-it. A line on stdin is `prepare BATCH` (prefill so many prompts), `segment STEPS` (decode so many tokens of each)
-or `first CALLERS` (time to first token under a shared prompt; tickwork only). The answer is a line of JSON. All
-engines take two threads and the likeliest token.
+`python bench/peers/language.py ENGINE MODELS`: an ENGINE of ENGINES below, and MODELS as language_model.py
+made it. A line on stdin is `prepare BATCH` (prefill so many prompts), `segment STEPS` (decode so many tokens
+of each) or `first CALLERS` (time to first token under a shared prompt; tickwork only). The answer is a line
+of JSON. All engines take two threads and the likeliest token.
 """
 
 import json
