@@ -42,6 +42,7 @@ class Browser(Protocol):
     def open(self, address: str) -> None: ...
     def evaluate(self, script: str) -> Any: ...
     def press(self, key: str) -> None: ...
+    def resize(self, wide: int, high: int) -> None: ...
     def screenshot(self, path: Path) -> None: ...
 
 
@@ -91,9 +92,7 @@ class Chromium:
         self.complaints: list[str] = []
         for domain in ("Page", "Runtime", "Log"):
             self._command(f"{domain}.enable")
-        self._command(
-            "Emulation.setDeviceMetricsOverride", width=WIDE, height=HIGH, deviceScaleFactor=1, mobile=False
-        )
+        self.resize(WIDE, HIGH)
 
     def _command(self, method: str, **params: object) -> Any:
         return self._socket.command(self._heard, method, **params)
@@ -124,6 +123,10 @@ class Chromium:
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self._command("Page.captureScreenshot", format="png")["data"]))
 
+    def resize(self, wide: int, high: int) -> None:
+        size = {"width": wide, "height": high, "deviceScaleFactor": 1, "mobile": False}
+        self._command("Emulation.setDeviceMetricsOverride", **size)
+
     def close(self) -> None:
         self._socket.close()
 
@@ -137,8 +140,7 @@ class Firefox:
         self._command("session.new", capabilities={})
         self._command("session.subscribe", events=["log.entryAdded"])
         self._context = self._command("browsingContext.getTree")["contexts"][0]["context"]
-        size = {"width": WIDE, "height": HIGH}
-        self._command("browsingContext.setViewport", context=self._context, viewport=size)
+        self.resize(WIDE, HIGH)
 
     def _command(self, method: str, **params: object) -> Any:
         return self._socket.command(self._heard, method, **params)
@@ -169,6 +171,10 @@ class Firefox:
     def screenshot(self, path: Path) -> None:
         found = self._command("browsingContext.captureScreenshot", context=self._context)
         path.write_bytes(base64.b64decode(found["data"]))
+
+    def resize(self, wide: int, high: int) -> None:
+        size = {"width": wide, "height": high}
+        self._command("browsingContext.setViewport", context=self._context, viewport=size)
 
     def close(self) -> None:
         self._socket.close()

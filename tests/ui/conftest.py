@@ -8,19 +8,22 @@ import pytest
 pytest.importorskip("starlette", reason="needs the extra `ui`")
 pytest.importorskip("uvicorn", reason="needs the extra `ui`")
 
-from viewer_runs import crowd, forked, hostile, torn, usual
+from viewer_runs import crowd, forked, hostile, plain, torn, usual
 from viewer_server import Server, viewer
+
+LONG = 100_000
 
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with usual.tick, its fork.tick, hostile.tick, crowd.tick, torn.tick and text.tick."""
+    """A folder with usual.tick, its fork.tick, hostile.tick, crowd.tick, torn.tick, text.tick and long.tick."""
     folder = tmp_path_factory.mktemp("viewed")
     file = usual(folder)
     forked(folder, file)
     hostile(folder)
     crowd(folder)
     torn(folder, file)
+    plain(folder / "long.tick", LONG)
     (folder / "text.tick").write_text("not a run " * 100)
     return folder
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import Browser, browser, until
+from browser import HIGH, WIDE, Browser, browser, until
 from test_ui_follow import recording, wait_for
 from viewer_server import Server, viewer
 
@@ -71,7 +71,7 @@ def inked(page: Browser) -> int:
 
 def test_the_list_shows_every_run_and_why_some_cannot_be_read(page: Browser, server: Server) -> None:
     page.open(server.origin)
-    until(page, "document.querySelectorAll('#runs tbody tr').length === 6")
+    until(page, "document.querySelectorAll('#runs tbody tr').length === 7")
     shown = text(page)
     assert "usual.tick" in shown
     assert "before tick 4" in shown
@@ -97,6 +97,29 @@ def test_the_timeline_draws_turns_and_tells_of_the_one_that_is_chosen(page: Brow
     until(page, "document.querySelector('input[type=range]').value === '12'")
     page.press("Enter")
     until(page, "location.hash.startsWith('#/tick') && document.querySelector('h1')?.textContent === 'Tick'")
+
+
+def test_a_narrow_window_has_all_of_the_timeline_in_it(page: Browser, server: Server) -> None:
+    page.resize(600, 900)
+    try:
+        page.open(address(server, "timeline", run="crowd.tick", tick=3, agent="n1"))
+        drawn(page, "detail")
+        until(page, "document.querySelector('aside h2')?.textContent === 'n1'")
+        assert inked(page) > 500
+        assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    finally:
+        page.resize(WIDE, HIGH)
+
+
+def test_what_is_played_is_drawn_while_it_plays(page: Browser, server: Server) -> None:
+    page.open(address(server, "timeline", run="long.tick", tick=0, agent="a1"))
+    drawn(page, "detail")
+    page.evaluate("document.querySelector('.transport select').value = '50'")
+    page.press(" ")
+    until(page, "document.querySelector('input[type=range]').value > 90")
+    assert inked(page) > 500
+    page.press(" ")
 
 
 def test_what_went_wrong_is_found_by_a_key(page: Browser, server: Server) -> None:
@@ -279,7 +302,7 @@ def test_a_page_says_that_its_server_is_gone_and_goes_on_when_it_is_back(
 
 def test_the_theme_is_kept(page: Browser, server: Server) -> None:
     page.open(server.origin)
-    until(page, "document.querySelectorAll('#runs tbody tr').length === 6")
+    until(page, "document.querySelectorAll('#runs tbody tr').length === 7")
     before = page.evaluate("document.documentElement.dataset.theme")
     page.press("d")
     other = until(page, "document.documentElement.dataset.theme")

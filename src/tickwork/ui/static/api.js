@@ -73,8 +73,4 @@ export class Latest {
     this.#running?.abort();
     this.#running = null;
   }
-
-  get busy() {
-    return this.#running !== null;
-  }
 }

@@ -8,12 +8,38 @@ const WIDE = 600;
 export function bars(points, first, last, now, label, chosen, height = 70) {
   const most = Math.max(1, ...points.map((point) => point.value));
   const wide = WIDE / Math.max(last - first + 1, 1);
-  const svg = h("svg", { class: "chart", viewBox: `0 0 ${WIDE} ${height}`, preserveAspectRatio: "none", height, role: "img", "aria-label": label },
+  const svg = h(
+    "svg",
+    {
+      class: "chart",
+      viewBox: `0 0 ${WIDE} ${height}`,
+      preserveAspectRatio: "none",
+      height,
+      role: "img",
+      "aria-label": label,
+    },
     points.map(({ tick, value, bad }) => {
       const tall = Math.max((value / most) * (height - 6), 1.5);
-      return h("rect", { class: `bar ${bad ? "bad" : ""}`, x: (tick - first) * wide + wide * 0.1, y: height - tall, width: Math.max(wide * 0.8, 0.8), height: tall }, h("title", {}, `tick ${tick}: ${value.toLocaleString("en")}`));
+      return h(
+        "rect",
+        {
+          class: `bar ${bad ? "bad" : ""}`,
+          x: (tick - first) * wide + wide * 0.1,
+          y: height - tall,
+          width: Math.max(wide * 0.8, 0.8),
+          height: tall,
+        },
+        h("title", {}, `tick ${tick}: ${value.toLocaleString("en")}`),
+      );
     }),
-    h("line", { class: "now", x1: (now - first + 0.5) * wide, x2: (now - first + 0.5) * wide, y1: 0, y2: height }));
+    h("line", {
+      class: "now",
+      x1: (now - first + 0.5) * wide,
+      x2: (now - first + 0.5) * wide,
+      y1: 0,
+      y2: height,
+    }),
+  );
   svg.addEventListener("click", (event) => {
     const room = svg.getBoundingClientRect();
     chosen(Math.floor(first + ((event.clientX - room.left) / room.width) * (last - first + 1)));
@@ -30,7 +56,18 @@ export function steps(points, first, last, now, label, height = 70) {
   for (const { tick, value } of points) path += path ? `H${x(tick)}V${y(value)}` : `M${x(tick)} ${y(value)}`;
   path += `H${WIDE}`;
   const begin = points.length ? x(points[0].tick) : 0;
-  return h("svg", { class: "chart", viewBox: `0 0 ${WIDE} ${height}`, preserveAspectRatio: "none", height, role: "img", "aria-label": label },
-    h("path", { class: "area", d: `${path}V${height}H${begin}Z` }), h("path", { class: "line", d: path }),
-    h("line", { class: "now", x1: x(now), x2: x(now), y1: 0, y2: height }));
+  return h(
+    "svg",
+    {
+      class: "chart",
+      viewBox: `0 0 ${WIDE} ${height}`,
+      preserveAspectRatio: "none",
+      height,
+      role: "img",
+      "aria-label": label,
+    },
+    h("path", { class: "area", d: `${path}V${height}H${begin}Z` }),
+    h("path", { class: "line", d: path }),
+    h("line", { class: "now", x1: x(now), x2: x(now), y1: 0, y2: height }),
+  );
 }

@@ -1,16 +1,41 @@
 // Draws the timeline: counts when it is far away, turns and messages when it is near.
 
 import { GUTTER, RULER } from "/static/view.js";
-import { short } from "/static/format.js";
+import { ruler, scrollbar } from "/static/ruler.js";
 import { visible } from "/static/dom.js";
 
-const FAILED = 1, DENIED = 2, REJECTED = 4, REQUEST = 8, NOTE = 16, MEMBERSHIP = 32, OUTPUT = 64;
+const FAILED = 1,
+  DENIED = 2,
+  REJECTED = 4,
+  REQUEST = 8,
+  NOTE = 16,
+  MEMBERSHIP = 32,
+  OUTPUT = 64;
 
 /** The theme's colours, as the styles have them. */
 export function colours() {
   const style = getComputedStyle(document.documentElement);
-  const names = ["panel", "raised", "line", "line-soft", "text", "dim", "faint", "accent", "accent-soft", "turn", "fail", "warn", "request", "note", "ok", "lane"];
-  return Object.fromEntries(names.map((name) => [name.replace("-", ""), style.getPropertyValue(`--${name}`).trim()]));
+  const names = [
+    "panel",
+    "raised",
+    "line",
+    "line-soft",
+    "text",
+    "dim",
+    "faint",
+    "accent",
+    "accent-soft",
+    "turn",
+    "fail",
+    "warn",
+    "request",
+    "note",
+    "ok",
+    "lane",
+  ];
+  return Object.fromEntries(
+    names.map((name) => [name.replace("-", ""), style.getPropertyValue(`--${name}`).trim()]),
+  );
 }
 
 /** A topic's own hue, the same wherever it is met. */
@@ -84,7 +109,8 @@ function lives(context, view, answer, colour) {
     context.moveTo(Math.max(from, GUTTER), Math.round(y) + 0.5);
     context.lineTo(Math.min(to, view.width), Math.round(y) + 0.5);
     context.stroke();
-    if (row.ended !== null && row.count === 1 && to > GUTTER) cross(context, to + turnWidth(view) / 2 + 4, y, row.ending === "stopped" ? colour.faint : colour.fail);
+    if (row.ended !== null && row.count === 1 && to > GUTTER)
+      cross(context, to + turnWidth(view) / 2 + 4, y, row.ending === "stopped" ? colour.faint : colour.fail);
   }
 }
 
@@ -92,8 +118,10 @@ function cross(context, x, y, colour) {
   context.strokeStyle = colour;
   context.lineWidth = 1.6;
   context.beginPath();
-  context.moveTo(x - 3, y - 3); context.lineTo(x + 3, y + 3);
-  context.moveTo(x + 3, y - 3); context.lineTo(x - 3, y + 3);
+  context.moveTo(x - 3, y - 3);
+  context.lineTo(x + 3, y + 3);
+  context.moveTo(x + 3, y - 3);
+  context.lineTo(x - 3, y + 3);
   context.stroke();
 }
 
@@ -111,14 +139,23 @@ function density(context, view, answer, colour) {
       const x = view.x(first + column * width);
       if (x + wide < GUTTER || x > view.width) continue;
       const share = Math.min(1, found / (width * row.count));
-      const height = Math.max(1, room * (0.25 + 0.75 * Math.sqrt(messages[place * columns + column] / busiest)));
+      const height = Math.max(
+        1,
+        room * (0.25 + 0.75 * Math.sqrt(messages[place * columns + column] / busiest)),
+      );
       context.globalAlpha = 0.25 + 0.75 * Math.sqrt(share);
       context.fillStyle = colour.turn;
       context.fillRect(x, top + (tall - height) / 2, Math.max(wide - (wide > 3 ? 1 : 0), 1), height);
     }
   });
   context.globalAlpha = 1;
-  const paint = { failed: colour.fail, denied: colour.warn, rejected: colour.warn, requests: colour.request, notes: colour.note };
+  const paint = {
+    failed: colour.fail,
+    denied: colour.warn,
+    rejected: colour.warn,
+    requests: colour.request,
+    notes: colour.note,
+  };
   for (const [place, column, kind] of marks) {
     const row = answer.rows[place];
     if (!row) continue;
@@ -128,8 +165,9 @@ function density(context, view, answer, colour) {
     context.fillStyle = paint[name];
     const x = view.x(first + column * width) + wide / 2;
     if (name === "failed") context.fillRect(x - 1.5, top, 3, Math.max(tall, 2));
-    else if (name === "notes") { if (tall > 5) context.fillRect(x - 1.5, top + 1, 3, 3); }
-    else context.fillRect(x - 1.5, top + tall - Math.min(5, tall), 3, Math.min(5, tall));
+    else if (name === "notes") {
+      if (tall > 5) context.fillRect(x - 1.5, top + 1, 3, 3);
+    } else context.fillRect(x - 1.5, top + tall - Math.min(5, tall), 3, Math.min(5, tall));
   }
 }
 
@@ -138,13 +176,16 @@ function detail(context, view, content, selected, hovered, colour) {
   const tall = Math.max(2, Math.min(view.lane - 6, 18));
   arrows(context, view, content, selected, hovered, colour, width);
   context.fillStyle = colour.ok;
-  if (view.lane >= 12) for (const [tick, lane] of content.inputs) {
-    const x = view.middle(tick) - width / 2 - 1;
-    const y = view.y(lane) + view.lane / 2;
-    context.beginPath();
-    context.moveTo(x - 5, y - 4); context.lineTo(x, y); context.lineTo(x - 5, y + 4);
-    context.fill();
-  }
+  if (view.lane >= 12)
+    for (const [tick, lane] of content.inputs) {
+      const x = view.middle(tick) - width / 2 - 1;
+      const y = view.y(lane) + view.lane / 2;
+      context.beginPath();
+      context.moveTo(x - 5, y - 4);
+      context.lineTo(x, y);
+      context.lineTo(x - 5, y + 4);
+      context.fill();
+    }
   context.font = "600 10px system-ui, sans-serif";
   context.textAlign = "center";
   context.textBaseline = "middle";
@@ -152,7 +193,14 @@ function detail(context, view, content, selected, hovered, colour) {
     const x = view.middle(tick) - width / 2;
     const y = view.y(lane) + (view.lane - tall) / 2;
     const chosen = selected.tick === tick && selected.lane === lane;
-    context.fillStyle = marks & FAILED ? colour.fail : marks & (DENIED | REJECTED) ? colour.warn : marks & REQUEST ? colour.request : colour.turn;
+    context.fillStyle =
+      marks & FAILED
+        ? colour.fail
+        : marks & (DENIED | REJECTED)
+          ? colour.warn
+          : marks & REQUEST
+            ? colour.request
+            : colour.turn;
     context.globalAlpha = effects || marks ? 1 : 0.55;
     context.beginPath();
     context.roundRect(x, y, width, tall, Math.min(4, width / 3));
@@ -169,7 +217,10 @@ function detail(context, view, content, selected, hovered, colour) {
     }
     if (tall >= 8 && marks & NOTE) badge(context, x + width, y, colour.note, colour.panel);
     if (tall >= 8 && marks & MEMBERSHIP) badge(context, x, y, colour.ok, colour.panel);
-    if (tall >= 8 && marks & OUTPUT) { context.fillStyle = colour.text; context.fillRect(x, y + tall + 1, width, 1.5); }
+    if (tall >= 8 && marks & OUTPUT) {
+      context.fillStyle = colour.text;
+      context.fillRect(x, y + tall + 1, width, 1.5);
+    }
   }
 }
 
@@ -187,7 +238,13 @@ export function arrowPath(view, message, width) {
   const [sent, from, , found, to] = message;
   const x = view.middle(sent) + width / 2;
   const end = view.middle(found) - width / 2;
-  return { x, y: view.y(from) + view.lane / 2, end, bottom: view.y(to) + view.lane / 2, bend: Math.max((end - x) * 0.5, 6) };
+  return {
+    x,
+    y: view.y(from) + view.lane / 2,
+    end,
+    bottom: view.y(to) + view.lane / 2,
+    bend: Math.max((end - x) * 0.5, 6),
+  };
 }
 
 function arrows(context, view, content, selected, hovered, colour, width) {
@@ -196,7 +253,9 @@ function arrows(context, view, content, selected, hovered, colour, width) {
   for (const message of content.messages) {
     const { x, y, end, bottom, bend } = arrowPath(view, message, width);
     if ((y < RULER - 400 && bottom < RULER) || (y > view.height + 400 && bottom > view.height)) continue;
-    const touches = (message[0] === selected.tick && message[1] === selected.lane) || (message[3] === selected.tick && message[4] === selected.lane);
+    const touches =
+      (message[0] === selected.tick && message[1] === selected.lane) ||
+      (message[3] === selected.tick && message[4] === selected.lane);
     const lit = message === hovered || touches;
     const shade = `hsl(${hue(content.topics[message[5]])} 62% 55%)`;
     context.globalAlpha = lit ? 1 : 0.2 + 0.5 * crowd;
@@ -209,7 +268,9 @@ function arrows(context, view, content, selected, hovered, colour, width) {
     context.stroke();
     if (view.tickPx >= 12) {
       context.beginPath();
-      context.moveTo(end, bottom); context.lineTo(end - 5, bottom - 3); context.lineTo(end - 5, bottom + 3);
+      context.moveTo(end, bottom);
+      context.lineTo(end - 5, bottom - 3);
+      context.lineTo(end - 5, bottom + 3);
       context.fill();
     }
   }
@@ -231,7 +292,8 @@ function names(context, view, answer, selected, colour) {
     }
     if (y - below < 14) continue;
     below = y;
-    context.fillStyle = row.index === selected.lane ? colour.accent : row.ended === null ? colour.text : colour.faint;
+    context.fillStyle =
+      row.index === selected.lane ? colour.accent : row.ended === null ? colour.text : colour.faint;
     context.fillText(clipped(context, visible(row.id)), 10, y + 0.5);
   }
   context.strokeStyle = colour.line;
@@ -247,74 +309,4 @@ function clipped(context, text) {
   if (context.measureText(text).width <= room) return text;
   while (text.length > 1 && context.measureText(`${text}…`).width > room) text = text.slice(0, -1);
   return `${text}…`;
-}
-
-/** The distance between two labels of the ruler, in ticks: 1, 2 or 5 times a power of ten. */
-export function rulerStep(view, room = 74) {
-  const least = room / view.tickPx;
-  let step = 1;
-  while (step < least) {
-    const lead = Number(String(step)[0]);
-    step = lead === 2 ? step * 2.5 : step * 2;
-  }
-  return step;
-}
-
-function ruler(context, view, answer, selected, colour) {
-  context.fillStyle = colour.raised;
-  context.fillRect(0, 0, view.width, RULER);
-  context.fillStyle = colour.line;
-  context.fillRect(0, RULER - 1, view.width, 1);
-  context.font = "11px system-ui, sans-serif";
-  context.textAlign = "left";
-  context.textBaseline = "middle";
-  context.fillStyle = colour.dim;
-  context.fillText(answer ? `${short(view.agents)} agents` : "", 10, RULER / 2);
-  context.save();
-  context.beginPath();
-  context.rect(GUTTER, 0, view.width, RULER);
-  context.clip();
-  const step = rulerStep(view);
-  context.textAlign = "center";
-  for (let tick = Math.ceil(view.from / step) * step; tick <= view.to; tick += step) {
-    const x = view.middle(tick);
-    context.fillStyle = colour.line;
-    context.fillRect(Math.round(x), RULER - 6, 1, 6);
-    context.fillStyle = colour.dim;
-    context.fillText(short(tick) === String(tick) ? String(tick) : tick.toLocaleString("en"), x, RULER / 2 - 1);
-  }
-  context.fillStyle = colour.faint;
-  for (const tick of answer?.snapshots ?? []) diamond(context, view.x(tick), RULER - 4);
-  context.fillStyle = colour.fail;
-  for (const tick of answer?.damaged ?? []) context.fillRect(view.x(tick), 0, Math.max(view.tickPx, 3), 4);
-  if (selected.tick !== null) {
-    const text = selected.tick.toLocaleString("en");
-    const wide = context.measureText(text).width + 12;
-    const x = Math.max(GUTTER + wide / 2, Math.min(view.middle(selected.tick), view.width - wide / 2));
-    context.fillStyle = colour.accent;
-    context.beginPath();
-    context.roundRect(x - wide / 2, 4, wide, RULER - 9, 5);
-    context.fill();
-    context.fillStyle = colour.panel;
-    context.fillText(text, x, RULER / 2 - 0.5);
-  }
-  context.restore();
-}
-
-function diamond(context, x, y) {
-  context.beginPath();
-  context.moveTo(x, y - 3); context.lineTo(x + 3, y); context.lineTo(x, y + 3); context.lineTo(x - 3, y);
-  context.fill();
-}
-
-function scrollbar(context, view, colour) {
-  const room = view.height - RULER;
-  const whole = view.agents * view.lane;
-  if (whole <= room) return;
-  context.fillStyle = colour.faint;
-  context.globalAlpha = 0.5;
-  context.beginPath();
-  context.roundRect(view.width - 7, RULER + (view.scroll / whole) * room + 2, 5, Math.max((room / whole) * room - 4, 14), 2.5);
-  context.fill();
-  context.globalAlpha = 1;
 }

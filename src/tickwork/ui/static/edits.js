@@ -4,7 +4,10 @@
 export function tomlString(text) {
   const escaped = String(text).replace(/["\\\u0000-\u001f\u007f-\u009f\ud800-\udfff]/gu, (char) => {
     const named = { '"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r" }[char];
-    return named ?? (/[\ud800-\udfff]/u.test(char) ? "\ufffd" : `\\u${char.codePointAt(0).toString(16).padStart(4, "0")}`);
+    return (
+      named ??
+      (/[\ud800-\udfff]/u.test(char) ? "\ufffd" : `\\u${char.codePointAt(0).toString(16).padStart(4, "0")}`)
+    );
   });
   return `"${escaped}"`;
 }
@@ -19,10 +22,23 @@ export function editsText(edits) {
   const lines = [];
   const seed = number(edits.seed);
   if (seed !== null) lines.push(`seed = ${seed}`, "");
-  const select = ({ to, sender, topic, place }) => [`to = ${tomlString(to)}`, `sender = ${tomlString(sender)}`, `topic = ${tomlString(topic)}`, `place = ${place}`];
+  const select = ({ to, sender, topic, place }) => [
+    `to = ${tomlString(to)}`,
+    `sender = ${tomlString(sender)}`,
+    `topic = ${tomlString(topic)}`,
+    `place = ${place}`,
+  ];
   for (const item of edits.drop) lines.push("[[drop]]", ...select(item), "");
-  for (const item of edits.replace) lines.push("[[replace]]", ...select(item), `body = ${tomlString(item.body)}`, "");
-  for (const item of edits.inject) lines.push("[[inject]]", `to = ${tomlString(item.to)}`, `topic = ${tomlString(item.topic)}`, `body = ${tomlString(item.body)}`, "");
+  for (const item of edits.replace)
+    lines.push("[[replace]]", ...select(item), `body = ${tomlString(item.body)}`, "");
+  for (const item of edits.inject)
+    lines.push(
+      "[[inject]]",
+      `to = ${tomlString(item.to)}`,
+      `topic = ${tomlString(item.topic)}`,
+      `body = ${tomlString(item.body)}`,
+      "",
+    );
   for (const item of edits.agents) {
     const fuel = number(item.fuel);
     if (!item.id || (fuel === null && !item.restart)) continue;

@@ -44,7 +44,10 @@ function take(heard) {
   if (more && heard.status === "running") {
     growing = true;
     clearTimeout(quiet);
-    quiet = setTimeout(() => { growing = false; tell(); }, 5000);
+    quiet = setTimeout(() => {
+      growing = false;
+      tell();
+    }, 5000);
   }
   if (heard.status !== "running") growing = false;
   standing = heard;

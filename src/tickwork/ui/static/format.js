@@ -9,7 +9,10 @@ export const count = (number) => whole.format(number);
 export function size(bytes) {
   const units = ["B", "KiB", "MiB", "GiB"];
   let place = 0;
-  while (bytes >= 1024 && place < units.length - 1) { bytes /= 1024; place += 1; }
+  while (bytes >= 1024 && place < units.length - 1) {
+    bytes /= 1024;
+    place += 1;
+  }
   return `${place && bytes < 100 ? bytes.toFixed(1) : Math.round(bytes)} ${units[place]}`;
 }
 
@@ -17,7 +20,10 @@ export function short(number) {
   if (number < 10_000) return count(number);
   const units = ["", "k", "M", "G", "T"];
   let place = 0;
-  while (number >= 1000 && place < units.length - 1) { number /= 1000; place += 1; }
+  while (number >= 1000 && place < units.length - 1) {
+    number /= 1000;
+    place += 1;
+  }
   return `${number < 100 ? number.toFixed(1) : Math.round(number)} ${units[place]}`;
 }
 
@@ -30,7 +36,12 @@ export function when(nanoseconds) {
 /** How a run stands, as a chip. */
 export function statusChip(status, growing = false) {
   if (growing) return h("span", { class: "chip accent live" }, "live");
-  if (status === "running") return h("span", { class: "chip warn", title: "The file has no end: the run is going on, or was cut off." }, "open");
+  if (status === "running")
+    return h(
+      "span",
+      { class: "chip warn", title: "The file has no end: the run is going on, or was cut off." },
+      "open",
+    );
   return h("span", { class: "chip ok", title: "How the run ended." }, visible(status));
 }
 
@@ -44,15 +55,26 @@ export function bodyOf(body, full = null) {
   if (body.bytes === 0) return h("span", { class: "faint" }, "empty");
   const shown = h("pre", { class: "content", tabindex: 0 }, ...laidOut(body));
   if (!body.clipped) return shown;
-  const more = full && h("button", { class: "plain", on: { click: async () => {
-    more.disabled = true;
-    try {
-      const whole = await ask("body", full);
-      holder.replaceChildren(bodyOf(whole));
-    } catch (error) {
-      more.replaceWith(said(error.message));
-    }
-  } } }, `Show all ${size(body.bytes)}`);
+  const more =
+    full &&
+    h(
+      "button",
+      {
+        class: "plain",
+        on: {
+          click: async () => {
+            more.disabled = true;
+            try {
+              const whole = await ask("body", full);
+              holder.replaceChildren(bodyOf(whole));
+            } catch (error) {
+              more.replaceWith(said(error.message));
+            }
+          },
+        },
+      },
+      `Show all ${size(body.bytes)}`,
+    );
   const holder = h("div", {}, shown, more ?? h("span", { class: "faint" }, `… ${size(body.bytes)} in all`));
   return holder;
 }
@@ -69,9 +91,13 @@ function indented(text) {
   let out = "";
   const line = () => `\n${"  ".repeat(Math.min(depth, 40))}`;
   for (const [token] of text.matchAll(/"(?:\\.|[^"\\])*"|[{}[\],:]|[^\s{}[\],:"]+/g)) {
-    if (token === "{" || token === "[") { depth += 1; out += token + line(); }
-    else if (token === "}" || token === "]") { depth -= 1; out = /[{[]\s*$/.test(out) ? out.trimEnd() + token : out + line() + token; }
-    else if (token === ",") out += token + line();
+    if (token === "{" || token === "[") {
+      depth += 1;
+      out += token + line();
+    } else if (token === "}" || token === "]") {
+      depth -= 1;
+      out = /[{[]\s*$/.test(out) ? out.trimEnd() + token : out + line() + token;
+    } else if (token === ",") out += token + line();
     else if (token === ":") out += ": ";
     else out += token;
   }

@@ -10,12 +10,36 @@ const ENOUGH = 100;
 
 export function inference(asked, { run }) {
   const latest = new Latest();
-  const target = h("select", { "aria-label": "Model or tool", on: { change: begin } }, h("option", { value: "" }, "All models and tools"));
-  const agent = h("input", { placeholder: "Any agent", "aria-label": "Only of this agent", value: asked.get("of") ?? "", on: { change: begin } });
+  const target = h(
+    "select",
+    { "aria-label": "Model or tool", on: { change: begin } },
+    h("option", { value: "" }, "All models and tools"),
+  );
+  const agent = h("input", {
+    placeholder: "Any agent",
+    "aria-label": "Only of this agent",
+    value: asked.get("of") ?? "",
+    on: { change: begin },
+  });
   const told = h("span", { class: "dim", role: "status" });
   const list = h("div", { class: "panel" }, loading());
   const shown = h("div", {});
-  const node = h("div", { class: "page" }, h("header", {}, h("h1", {}, "Inference"), told, h("span", { class: "grow" }), target, agent, saving(() => rows.length > 0 && { name: `${run}-inference`, content: rows, rows: rows.map(flat) })), list, shown);
+  const node = h(
+    "div",
+    { class: "page" },
+    h(
+      "header",
+      {},
+      h("h1", {}, "Inference"),
+      told,
+      h("span", { class: "grow" }),
+      target,
+      agent,
+      saving(() => rows.length > 0 && { name: `${run}-inference`, content: rows, rows: rows.map(flat) }),
+    ),
+    list,
+    shown,
+  );
   const known = new Set();
   let rows = [];
   let turn = 0;
@@ -32,12 +56,27 @@ export function inference(asked, { run }) {
     let next = first;
     try {
       while (next !== null && rows.length < enough) {
-        const found = await latest.ask("inference", { run, target: target.value, agent: agent.value, first: next, limit: enough });
+        const found = await latest.ask("inference", {
+          run,
+          target: target.value,
+          agent: agent.value,
+          first: next,
+          limit: enough,
+        });
         if (found === null || mine !== turn) return;
         rows.push(...found.requests);
-        for (const name of Object.keys(found.targets)) if (!known.has(name)) { known.add(name); target.append(h("option", { value: name }, said(name))); }
+        for (const name of Object.keys(found.targets))
+          if (!known.has(name)) {
+            known.add(name);
+            target.append(h("option", { value: name }, said(name)));
+          }
         next = found.next;
-        fill(told, next === null ? plural(rows.length, "request") : `${plural(rows.length, "request")} up to tick ${count(next)} of ${count(found.end_tick)}`);
+        fill(
+          told,
+          next === null
+            ? plural(rows.length, "request")
+            : `${plural(rows.length, "request")} up to tick ${count(next)} of ${count(found.end_tick)}`,
+        );
         if (rows.length > 0 || next === null) show(next, mine);
       }
     } catch (error) {
@@ -47,39 +86,136 @@ export function inference(asked, { run }) {
 
   function show(next, mine) {
     if (rows.length === 0) {
-      fill(list, empty("No requests", target.value || agent.value ? "None is of this model and agent." : "No agent of this run has asked a model or called a tool."));
+      fill(
+        list,
+        empty(
+          "No requests",
+          target.value || agent.value
+            ? "None is of this model and agent."
+            : "No agent of this run has asked a model or called a tool.",
+        ),
+      );
       return;
     }
     const columns = ["Tick", "Agent", "Model or tool", "Request", "State", "Answered", "Tokens", "Batch"];
     const numbers = new Set(["Tick", "Answered", "Tokens", "Batch"]);
-    fill(list, h("table", {}, h("thead", {}, h("tr", {}, columns.map((name) => h("th", { scope: "col", class: numbers.has(name) && "number" }, name)))), h("tbody", {}, rows.map(rowOf))),
-      next !== null && h("p", { class: "state small" }, h("button", { on: { click: () => go(next, mine, rows.length + ENOUGH) } }, "Find more")));
+    fill(
+      list,
+      h(
+        "table",
+        {},
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            columns.map((name) => h("th", { scope: "col", class: numbers.has(name) && "number" }, name)),
+          ),
+        ),
+        h("tbody", {}, rows.map(rowOf)),
+      ),
+      next !== null &&
+        h(
+          "p",
+          { class: "state small" },
+          h("button", { on: { click: () => go(next, mine, rows.length + ENOUGH) } }, "Find more"),
+        ),
+    );
   }
 
   function rowOf(row) {
     const done = row.completions.at(-1);
-    const open = () => { fill(shown, detail(row)); shown.scrollIntoView({ behavior: "smooth", block: "nearest" }); };
-    return h("tr", { class: "link", tabindex: 0, on: { click: (event) => { if (!event.target.closest("a")) open(); }, keydown: (event) => { if (event.key === "Enter") open(); } } },
-      h("td", { class: "number" }, h("a", { href: link("tick", { run, tick: row.tick, agent: row.agent }) }, count(row.tick))), h("td", {}, said(row.agent)), h("td", {}, said(row.target)),
-      h("td", { class: "clip mono" }, brief(row.body)), h("td", {}, stateOf(row)), h("td", { class: "number" }, done ? `+${count(done.tick - row.tick)}` : ""), h("td", { class: "number" }, tokens(row)), h("td", { class: "number" }, count(row.batch)));
+    const open = () => {
+      fill(shown, detail(row));
+      shown.scrollIntoView({ behavior: "smooth", block: "nearest" });
+    };
+    return h(
+      "tr",
+      {
+        class: "link",
+        tabindex: 0,
+        on: {
+          click: (event) => {
+            if (!event.target.closest("a")) open();
+          },
+          keydown: (event) => {
+            if (event.key === "Enter") open();
+          },
+        },
+      },
+      h(
+        "td",
+        { class: "number" },
+        h("a", { href: link("tick", { run, tick: row.tick, agent: row.agent }) }, count(row.tick)),
+      ),
+      h("td", {}, said(row.agent)),
+      h("td", { class: "clip" }, said(row.target)),
+      h("td", { class: "clip mono" }, brief(row.body)),
+      h("td", {}, stateOf(row)),
+      h("td", { class: "number" }, done ? `+${count(done.tick - row.tick)}` : ""),
+      h("td", { class: "number" }, tokens(row)),
+      h("td", { class: "number" }, count(row.batch)),
+    );
   }
 
   function detail(row) {
-    const mates = rows.filter((other) => other !== row && other.tick === row.tick && other.target === row.target);
-    return h("section", { class: "panel" }, h("header", {}, h("h2", {}, said(row.agent), " asks ", said(row.target)), stateOf(row), h("span", { class: "grow" }), h("a", { href: link("tick", { run, tick: row.tick, agent: row.agent }) }, `tick ${count(row.tick)}`)),
-      h("div", { class: "body" },
-        row.reason && h("p", {}, said(row.reason)), h("h3", {}, "Asked"), bodyOf(row.body, { run, tick: row.tick, agent: row.agent, part: "effect", place: row.effect }),
-        row.completions.map((found, place) => [h("h3", {}, `Answer${row.completions.length > 1 ? `, piece ${place + 1}` : ""}, in tick ${count(found.tick)}, ${plural(found.tick - row.tick, "tick")} later`), bodyOf(found.body)]),
-        mates.length > 0 && h("p", { class: "dim" }, "In the same batch: ", mates.slice(0, 20).map((mate, place) => [place > 0 && ", ", said(mate.agent)]))));
+    const mates = rows.filter(
+      (other) => other !== row && other.tick === row.tick && other.target === row.target,
+    );
+    return h(
+      "section",
+      { class: "panel" },
+      h(
+        "header",
+        {},
+        h("h2", {}, said(row.agent), " asks ", said(row.target)),
+        stateOf(row),
+        h("span", { class: "grow" }),
+        h("a", { href: link("tick", { run, tick: row.tick, agent: row.agent }) }, `tick ${count(row.tick)}`),
+      ),
+      h(
+        "div",
+        { class: "body" },
+        row.reason && h("p", {}, said(row.reason)),
+        h("h3", {}, "Asked"),
+        bodyOf(row.body, { run, tick: row.tick, agent: row.agent, part: "effect", place: row.effect }),
+        row.completions.map((found, place) => [
+          h(
+            "h3",
+            {},
+            `Answer${row.completions.length > 1 ? `, piece ${place + 1}` : ""}, in tick ${count(found.tick)}, ${plural(found.tick - row.tick, "tick")} later`,
+          ),
+          bodyOf(found.body),
+        ]),
+        mates.length > 0 &&
+          h(
+            "p",
+            { class: "dim" },
+            "In the same batch: ",
+            mates.slice(0, 20).map((mate, place) => [place > 0 && ", ", said(mate.agent)]),
+          ),
+      ),
+    );
   }
 
   begin();
-  return { node, title: "Inference", update: () => {}, close: () => { turn += 1; latest.cancel(); } };
+  return {
+    node,
+    title: "Inference",
+    update: () => {},
+    close: () => {
+      turn += 1;
+      latest.cancel();
+    },
+  };
 }
 
 function stateOf(row) {
   if (row.verdict !== "performed") return h("span", { class: "chip warn" }, row.verdict);
-  return row.completions.length ? h("span", { class: "chip ok" }, "answered") : h("span", { class: "chip request" }, "waiting");
+  return row.completions.length
+    ? h("span", { class: "chip ok" }, "answered")
+    : h("span", { class: "chip request" }, "waiting");
 }
 
 function tokens(row) {
@@ -90,5 +226,17 @@ function tokens(row) {
 
 function flat(row) {
   const done = row.completions.at(-1);
-  return { tick: row.tick, agent: row.agent, kind: row.kind, target: row.target, request: row.request, verdict: row.verdict, batch: row.batch, asked: row.body.text, answered_tick: done?.tick, answer: done?.body.text, ...done?.usage };
+  return {
+    tick: row.tick,
+    agent: row.agent,
+    kind: row.kind,
+    target: row.target,
+    request: row.request,
+    verdict: row.verdict,
+    batch: row.batch,
+    asked: row.body.text,
+    answered_tick: done?.tick,
+    answer: done?.body.text,
+    ...done?.usage,
+  };
 }

@@ -25,16 +25,40 @@ export const TURN = [
 
 /** Whether a key belongs to a field that is being typed in. */
 export function isTyping(event) {
-  return event.target.closest?.("input:not([type=range]):not([type=checkbox]), textarea, select, dialog") !== null;
+  return (
+    event.target.closest?.("input:not([type=range]):not([type=checkbox]), textarea, select, dialog") !== null
+  );
 }
 
 export function showKeys() {
   document.querySelector("dialog")?.remove();
-  const list = (title, keys) => [h("h2", {}, title), h("div", { class: "keys" },
-    ...keys.flatMap(([key, what]) => [h("span", {}, h("kbd", {}, key)), h("span", {}, what)]))];
-  const dialog = h("dialog", { "aria-label": "Keyboard" },
-    h("header", {}, h("h2", { class: "grow" }, "Keyboard"), h("button", { class: "plain", on: { click: () => dialog.close() } }, "Close")),
-    h("div", { class: "body" }, ...list("Everywhere", GENERAL), h("br"), ...list("Timeline", TIMELINE), h("br"), ...list("Tick", TURN)));
+  const list = (title, keys) => [
+    h("h2", {}, title),
+    h(
+      "div",
+      { class: "keys" },
+      ...keys.flatMap(([key, what]) => [h("span", {}, h("kbd", {}, key)), h("span", {}, what)]),
+    ),
+  ];
+  const dialog = h(
+    "dialog",
+    { "aria-label": "Keyboard" },
+    h(
+      "header",
+      {},
+      h("h2", { class: "grow" }, "Keyboard"),
+      h("button", { class: "plain", on: { click: () => dialog.close() } }, "Close"),
+    ),
+    h(
+      "div",
+      { class: "body" },
+      ...list("Everywhere", GENERAL),
+      h("br"),
+      ...list("Timeline", TIMELINE),
+      h("br"),
+      ...list("Tick", TURN),
+    ),
+  );
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
   dialog.showModal();

@@ -18,7 +18,14 @@ const PAGES = {
   compare: async () => (await import("/static/compare.js")).compare,
   fork: async () => (await import("/static/fork.js")).fork,
 };
-const TABS = { timeline: "Timeline", tick: "Tick", search: "Search", inference: "Inference", compare: "Compare", fork: "Fork" };
+const TABS = {
+  timeline: "Timeline",
+  tick: "Tick",
+  search: "Search",
+  inference: "Inference",
+  compare: "Compare",
+  fork: "Fork",
+};
 const JUMPS = { r: "runs", t: "timeline", k: "tick", s: "search", i: "inference", c: "compare", f: "fork" };
 
 const main = document.getElementById("main");
@@ -40,16 +47,46 @@ function kept(page) {
 }
 
 function bar(page, run) {
-  const tab = (name) => h("a", { href: link(name, kept(name)), "aria-current": name === page ? "page" : null }, TABS[name]);
-  fill(top,
+  const tab = (name) =>
+    h("a", { href: link(name, kept(name)), "aria-current": name === page ? "page" : null }, TABS[name]);
+  fill(
+    top,
     h("a", { class: "brand", href: "#/runs" }, h("img", { src: "/static/icon.svg", alt: "" }), "tickwork"),
     run !== null && h("span", { class: "crumb", title: run }, said(run)),
-    h("nav", { class: "tabs", "aria-label": "Pages" },
+    h(
+      "nav",
+      { class: "tabs", "aria-label": "Pages" },
       h("a", { href: "#/runs", "aria-current": page === "runs" ? "page" : null }, "Runs"),
-      run !== null && Object.keys(TABS).map(tab)),
-    h("span", { class: "grow" }), run !== null && state,
-    h("button", { class: "plain", title: "Light or dark (d)", "aria-label": isDark() ? "Use the light theme" : "Use the dark theme", on: { click: () => { toggleTheme(); bar(page, run); } } }, icon(isDark() ? "sun" : "moon")),
-    h("button", { class: "plain", title: "Keyboard (?)", "aria-label": "Show the keyboard's keys", on: { click: showKeys } }, "?"));
+      run !== null && Object.keys(TABS).map(tab),
+    ),
+    h("span", { class: "grow" }),
+    run !== null && state,
+    h(
+      "button",
+      {
+        class: "plain",
+        title: "Light or dark (d)",
+        "aria-label": isDark() ? "Use the light theme" : "Use the dark theme",
+        on: {
+          click: () => {
+            toggleTheme();
+            bar(page, run);
+          },
+        },
+      },
+      icon(isDark() ? "sun" : "moon"),
+    ),
+    h(
+      "button",
+      {
+        class: "plain",
+        title: "Keyboard (?)",
+        "aria-label": "Show the keyboard's keys",
+        on: { click: showKeys },
+      },
+      "?",
+    ),
+  );
 }
 
 async function show() {
@@ -68,7 +105,10 @@ async function show() {
   shownKey = key;
   try {
     if (!(page in PAGES)) throw new Error(`there is no page ${page}`);
-    if (run === null && !["runs", "compare"].includes(page)) { go("runs"); return; }
+    if (run === null && !["runs", "compare"].includes(page)) {
+      go("runs");
+      return;
+    }
     const make = await PAGES[page]();
     if (shownKey !== key) return;
     server ??= await ask("server");
@@ -87,12 +127,26 @@ watch((standing, { lost, growing }) => {
   banner.hidden = !lost && !standing?.error && !standing?.missing;
   if (lost) fill(banner, "The viewer's server does not answer; trying again. What you see is from before.");
   else if (standing?.error) fill(banner, "The run file cannot be read just now: ", said(standing.error), ".");
-  else if (standing?.missing) fill(banner, `${count(standing.missing)} places of the record are damaged; the first, at tick ${count(standing.damage[0].tick)}: `, said(standing.damage[0].reason), ".");
+  else if (standing?.missing)
+    fill(
+      banner,
+      `${count(standing.missing)} places of the record are damaged; the first, at tick ${count(standing.damage[0].tick)}: `,
+      said(standing.damage[0].reason),
+      ".",
+    );
   if (standing === null) return;
   const behind = standing.end_tick - standing.indexed;
-  fill(state, statusChip(standing.status, growing),
-    h("span", { class: "dim" }, `${count(standing.end_tick - standing.first_tick)} ticks · ${count(standing.agents)} agents`),
-    behind > 100 && h("span", { class: "chip" }, `reading ${Math.floor((100 * standing.indexed) / standing.end_tick)} %`));
+  fill(
+    state,
+    statusChip(standing.status, growing),
+    h(
+      "span",
+      { class: "dim" },
+      `${count(standing.end_tick - standing.first_tick)} ticks · ${count(standing.agents)} agents`,
+    ),
+    behind > 100 &&
+      h("span", { class: "chip" }, `reading ${Math.floor((100 * standing.indexed) / standing.end_tick)} %`),
+  );
 });
 
 document.addEventListener("keydown", (event) => {
@@ -101,14 +155,21 @@ document.addEventListener("keydown", (event) => {
   if (jumping) {
     jumping = false;
     const to = JUMPS[event.key];
-    if (to && (to === "runs" || asked.get("run") || asked.get("a"))) { go(to, kept(to)); event.preventDefault(); }
+    if (to && (to === "runs" || asked.get("run") || asked.get("a"))) {
+      go(to, kept(to));
+      event.preventDefault();
+    }
     return;
   }
   if (event.key === "g") jumping = true;
   else if (event.key === "?") showKeys();
-  else if (event.key === "d") { toggleTheme(); bar(page, asked.get("run") ?? asked.get("a")); }
-  else if (event.key === "/" && asked.get("run")) { go("search", kept("search")); event.preventDefault(); }
-  else if (shown?.key?.(event)) event.preventDefault();
+  else if (event.key === "d") {
+    toggleTheme();
+    bar(page, asked.get("run") ?? asked.get("a"));
+  } else if (event.key === "/" && asked.get("run")) {
+    go("search", kept("search"));
+    event.preventDefault();
+  } else if (shown?.key?.(event)) event.preventDefault();
 });
 addEventListener("hashchange", show);
 show();

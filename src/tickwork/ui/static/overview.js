@@ -4,7 +4,11 @@ import { h } from "/static/dom.js";
 import { GUTTER } from "/static/view.js";
 
 export function overview(view, moved) {
-  const canvas = h("canvas", { class: "overview", role: "img", "aria-label": "The whole run; the timeline below shows the marked part" });
+  const canvas = h("canvas", {
+    class: "overview",
+    role: "img",
+    "aria-label": "The whole run; the timeline below shows the marked part",
+  });
   let answer = null;
 
   function tickAt(x) {
@@ -16,7 +20,10 @@ export function overview(view, moved) {
     view.centre(tickAt(event.offsetX));
     moved();
   }
-  canvas.addEventListener("pointerdown", (event) => { canvas.setPointerCapture(event.pointerId); drag(event); });
+  canvas.addEventListener("pointerdown", (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    drag(event);
+  });
   canvas.addEventListener("pointermove", drag);
 
   function draw(colour, selected) {
@@ -51,7 +58,8 @@ export function overview(view, moved) {
       context.globalAlpha = 1;
       for (const [, column, kind] of marks) {
         if (kinds[kind] === "notes") continue;
-        context.fillStyle = kinds[kind] === "failed" ? colour.fail : kinds[kind] === "requests" ? colour.request : colour.warn;
+        context.fillStyle =
+          kinds[kind] === "failed" ? colour.fail : kinds[kind] === "requests" ? colour.request : colour.warn;
         context.fillRect(x(first + column * width) - 1, 2, 2.5, 6);
       }
     }
@@ -71,5 +79,11 @@ export function overview(view, moved) {
     }
   }
 
-  return { canvas, draw, take: (found) => { answer = found; } };
+  return {
+    canvas,
+    draw,
+    take: (found) => {
+      answer = found;
+    },
+  };
 }

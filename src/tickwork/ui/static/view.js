@@ -44,16 +44,31 @@ export class View {
     this.scroll = clamp(this.scroll, 0, Math.max(this.agents * this.lane - (this.height - RULER), 0));
   }
 
-  get tickPx() { return (this.width - GUTTER) / (this.to - this.from); }
-  x(tick) { return GUTTER + (tick - this.from) * this.tickPx; }
-  middle(tick) { return this.x(tick + 0.5); }
-  tickAt(x) { return clamp(Math.floor(this.from + (x - GUTTER) / this.tickPx), this.first, this.end - 1); }
-  y(lane) { return RULER + lane * this.lane - this.scroll; }
-  laneAt(y) { return Math.floor((y - RULER + this.scroll) / this.lane); }
+  get tickPx() {
+    return (this.width - GUTTER) / (this.to - this.from);
+  }
+  x(tick) {
+    return GUTTER + (tick - this.from) * this.tickPx;
+  }
+  middle(tick) {
+    return this.x(tick + 0.5);
+  }
+  tickAt(x) {
+    return clamp(Math.floor(this.from + (x - GUTTER) / this.tickPx), this.first, this.end - 1);
+  }
+  y(lane) {
+    return RULER + lane * this.lane - this.scroll;
+  }
+  laneAt(y) {
+    return Math.floor((y - RULER + this.scroll) / this.lane);
+  }
 
   get lanes() {
     const first = clamp(Math.floor(this.scroll / this.lane), 0, Math.max(this.agents - 1, 0));
-    return { first, count: clamp(Math.ceil((this.height - RULER) / this.lane) + 1, 1, Math.max(this.agents - first, 1)) };
+    return {
+      first,
+      count: clamp(Math.ceil((this.height - RULER) / this.lane) + 1, 1, Math.max(this.agents - first, 1)),
+    };
   }
 
   zoom(factor, x) {
