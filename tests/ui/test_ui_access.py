@@ -3,14 +3,20 @@
 import http.client
 import os
 import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from threading import Event
 from urllib.parse import quote
 
 import pytest
 from viewer_server import Server, viewer
 
+from tickwork.runtime.clock import monotonic_s
 from tickwork.ui.access import POLICY, is_loopback
 from tickwork.ui.library import Library
+from tickwork.ui.serve import CONNECTIONS_MAX
 
 
 def raw(port: int, request: bytes, timeout_s: float = 10) -> bytes:
@@ -154,6 +160,120 @@ def test_looking_at_every_run_changes_no_byte_of_it(server: Server, runs: Path) 
         server.ask("search", run=name, text="e")
     assert {found: found.read_bytes() for found in runs.glob("*.tick")} == files
     assert sorted(runs.glob("*.tick")) == sorted(files)
+
+
+# ---- requests that are long, slow or many
+
+
+def closed_after(connection: socket.socket, limit_s: float) -> float:
+    """Return how long it takes until the other side closes; fails the test beyond the limit."""
+    connection.settimeout(limit_s)
+    begin = monotonic_s()
+    try:
+        while connection.recv(65536):
+            pass
+    except ConnectionError:
+        pass
+    return monotonic_s() - begin
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [b"", b"GET /api/runs HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nX: "],
+    ids=["nothing", "half a head"],
+)
+def test_a_request_that_does_not_come_is_not_waited_for(quick: Server, begun: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", quick.port), 10) as connection:
+        connection.sendall(begun.replace(b"{port}", b"%d" % quick.port))
+        assert closed_after(connection, 5) < 4
+    assert quick.ask("server")["api"] == 1
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(quick: Server) -> None:
+    host = f"127.0.0.1:{quick.port}"
+    head = f"POST /api/forks HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nContent-Length: 9\r\n"
+    reply = raw(quick.port, f"{head}Content-Type: application/json\r\n\r\n[".encode())
+    assert reply.startswith(b"HTTP/1.1 408")
+
+
+def test_a_request_that_trickles_in_is_not_waited_for(quick: Server) -> None:
+    with socket.create_connection(("127.0.0.1", quick.port), 10) as connection:
+        with pytest.raises(ConnectionError):
+            for _ in range(100):
+                connection.sendall(b"GET / HTTP/1.1\r\nX: y\r\n"[:1])
+                Event().wait(0.05)
+        assert quick.ask("server")["api"] == 1
+
+
+def test_an_answer_that_nobody_reads_is_let_go(quick: Server) -> None:
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        connection.connect(("127.0.0.1", quick.port))
+        asked = "GET /api/timeline?run=crowd.tick&lanes=1000&columns=60&rows=1000 HTTP/1.1\r\nHost: {}\r\n\r\n"
+        connection.sendall(asked.format(f"127.0.0.1:{quick.port}").encode() * 20)
+        Event().wait(3)
+        assert closed_after(connection, 10) < 8
+    assert quick.ask("server")["api"] == 1
+
+
+def test_a_reader_who_is_slow_gets_everything(quick: Server) -> None:
+    path = "/api/timeline?run=crowd.tick&lanes=1000&columns=60&rows=1000"
+    whole = len(quick.request(path).body)
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        connection.connect(("127.0.0.1", quick.port))
+        head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{quick.port}\r\nConnection: close\r\n\r\n"
+        connection.sendall(head.encode())
+        got = 0
+        while part := connection.recv(2_048):
+            got += len(part)
+            Event().wait(0.02)
+    assert got > whole > 100_000
+
+
+@pytest.fixture(scope="module")
+def quick(runs: Path) -> Iterator[Server]:
+    """A viewer that waits for a second where the usual one waits for ten or thirty."""
+    patience = "import tickwork.ui.connection as c; c.REQUEST_S = c.STALLED_S = 1.0"
+    patience += "; import tickwork.ui.app as a; a._BODY_S = 1.0"
+    command = (sys.executable, "-c", f"{patience}; from tickwork.cli.main import main; main()", "ui")
+    with viewer(runs, command=command) as served:
+        yield served
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        ("GET /api/runs?x={long} HTTP/1.1\r\nHost: {host}\r\n\r\n", b"400"),
+        ("GET /api/runs HTTP/1.1\r\nHost: {host}\r\nX: {long}\r\n\r\n", b"400"),
+        ("GET /api/run?run={name} HTTP/1.1\r\nHost: {host}\r\n\r\n", b"400"),
+    ],
+    ids=["line", "header", "name"],
+)
+def test_what_is_too_long_is_refused(server: Server, head: str, status: bytes) -> None:
+    host = f"127.0.0.1:{server.port}"
+    request = head.format(host=host, long="x" * 600_000, name="y" * 2_000).encode()
+    assert raw(server.port, request).split()[1] == status
+
+
+def test_a_body_that_is_too_long_is_refused(server: Server) -> None:
+    headers = {"Origin": server.origin, "Content-Type": "application/json"}
+    order = {"run": "usual.tick", "tick": 1, "name": "made", "edits": "#" * 2_100_000}
+    reply = server.request("/api/forks", method="POST", body=order, headers=headers)
+    assert reply.status == 400
+    assert "longer than" in reply.json["error"]
+
+
+def test_more_connections_than_can_be_served_are_told_so(quick: Server) -> None:
+    with ExitStack() as stack:
+        for _ in range(CONNECTIONS_MAX):
+            stack.enter_context(socket.create_connection(("127.0.0.1", quick.port), 10))
+        assert quick.request("/api/server").status == 503
+    for _ in range(100):
+        if quick.request("/api/server").status == 200:
+            return
+        Event().wait(0.05)
+    pytest.fail("the server did not recover")
 
 
 # ---- the token

@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,11 +98,10 @@ def _events(answer: http.client.HTTPResponse) -> Iterator[tuple[str, Any]]:
 
 
 @contextmanager
-def viewer(place: Path, *options: object) -> Iterator[Server]:
+def viewer(place: Path, *options: object, command: Sequence[str] = COMMAND) -> Iterator[Server]:
     """Serve `place` on a free port until the block ends, which must end the process too."""
-    command = [*COMMAND, str(place), "--port", "0", *map(str, options)]
     process = subprocess.Popen(
-        command,
+        [*command, str(place), "--port", "0", *map(str, options)],
         stdout=subprocess.PIPE,
         text=True,
         cwd=place if place.is_dir() else place.parent,

@@ -115,7 +115,7 @@ class Viewer:
     forks: Forks | None = None
     followers: Followers = field(default_factory=Followers)
     comparisons: Comparisons = field(default_factory=Comparisons)
-    # Agents are run to tell their state: one at a time is enough for people.
+    # Agents are run to tell their state: one at a time, so that no page has all that answers others.
     _running: Lock = field(default_factory=Lock)
 
     def close(self) -> None:
@@ -231,8 +231,14 @@ class Viewer:
 
     def state(self, query: queries.TurnQuery) -> StateView:
         """Tell a Python agent's attributes before a tick; the agent is run again for it, in its sandbox."""
-        with self._running, Recording.open(self._path(query.run)) as recording:
-            state = recording.at(query.tick).agent(query.agent).state()
+        path = self._path(query.run)
+        if not self._running.acquire(blocking=False):
+            raise RunFileError("another agent is being run for its state; ask again when it is shown")
+        try:
+            with Recording.open(path) as recording:
+                state = recording.at(query.tick).agent(query.agent).state()
+        finally:
+            self._running.release()
         return StateView(query.tick, query.agent, state)
 
     def trace(self, query: queries.TraceQuery) -> Trace:

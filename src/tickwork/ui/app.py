@@ -22,6 +22,7 @@ from tickwork.ui.events import standings
 # Questions that are answered at once; each may hold some MiB.
 _AT_ONCE = 8
 _BODY_BYTES_MAX = 2_000_000
+_BODY_S = 10.0
 _STATIC = Path(__file__).parent / "static"
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -85,7 +86,10 @@ def _route(viewer: Viewer, endpoint: Endpoint, limiter: anyio.CapacityLimiter) -
 
     async def answer(request: Request) -> Response:
         try:
-            query = await _asked(request, endpoint)
+            async with asyncio.timeout(_BODY_S):
+                query = await _asked(request, endpoint)
+        except TimeoutError:
+            return _refusal(408, f"{endpoint.path}: the body did not come within {_BODY_S:.0f} s")
         except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
             return _refusal(400, f"{endpoint.path}: {error}")
         try:

@@ -7,8 +7,12 @@ import uvicorn
 from tickwork.ui.access import is_loopback, new_token
 from tickwork.ui.answers import Viewer
 from tickwork.ui.app import create_app
+from tickwork.ui.connection import HEAD_BYTES_MAX, BoundedConnection
 from tickwork.ui.forks import Forks
 from tickwork.ui.library import Library
+
+# Beyond it requests are refused with 503. A page takes one or two.
+CONNECTIONS_MAX = 256
 
 
 class Served:
@@ -46,7 +50,9 @@ def serve(served: Served, *, last_words_s: int) -> None:
             lifespan="on",
             timeout_graceful_shutdown=last_words_s,
             ws="none",
-            limit_concurrency=256,
+            limit_concurrency=CONNECTIONS_MAX,
+            http=BoundedConnection,
+            h11_max_incomplete_event_size=HEAD_BYTES_MAX,
         )
         uvicorn.Server(config).run(sockets=[served.listener])
     except KeyboardInterrupt:
