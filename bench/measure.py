@@ -6,6 +6,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import viewing
+
 from tickwork.bench.projects import AGENTS, TICKET, desk_project, tiny_project
 
 HERE = Path(__file__).parent
@@ -392,6 +394,8 @@ MEASUREMENTS = {
     "snapshot-overhead": snapshot_overhead,
     "travel": travel,
     "readers": readers,
+    "viewers": viewing.viewers,
+    "windows": viewing.windows,
     "tiny-sum": tiny_sum,
     "speedup": speedup,
     "million": million,

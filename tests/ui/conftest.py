@@ -11,8 +11,6 @@ pytest.importorskip("uvicorn", reason="needs the extra `ui`")
 from viewer_runs import crowd, forked, hostile, plain, torn, usual
 from viewer_server import Server, viewer
 
-LONG = 100_000
-
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -23,7 +21,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     hostile(folder)
     crowd(folder)
     torn(folder, file)
-    plain(folder / "long.tick", LONG)
+    plain(folder / "long.tick")
     (folder / "text.tick").write_text("not a run " * 100)
     return folder
 

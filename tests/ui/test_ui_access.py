@@ -209,7 +209,9 @@ def test_an_answer_that_nobody_reads_is_let_go(quick: Server) -> None:
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         connection.connect(("127.0.0.1", quick.port))
-        asked = "GET /api/timeline?run=crowd.tick&lanes=1000&columns=60&rows=1000 HTTP/1.1\r\nHost: {}\r\n\r\n"
+        asked = (
+            "GET /api/timeline?run=crowd.tick&lanes=1000&columns=60&rows=1000 HTTP/1.1\r\nHost: {}\r\n\r\n"
+        )
         connection.sendall(asked.format(f"127.0.0.1:{quick.port}").encode() * 20)
         Event().wait(3)
         assert closed_after(connection, 10) < 8

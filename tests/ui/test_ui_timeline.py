@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from viewer_runs import plain
+from viewer_runs import LONG
 from viewer_server import Server, all_read, viewer
 
 from shell_projects import tickwork_here
@@ -172,16 +172,9 @@ def test_a_window_has_no_more_cells_than_the_bound(server: Server) -> None:
 
 # ---- a long run
 
-LONG = 100_000
 
-
-@pytest.fixture(scope="module")
-def long_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return plain(tmp_path_factory.mktemp("long") / "long.tick", LONG)
-
-
-def test_a_window_of_a_hundred_thousand_ticks_is_answered_in_a_tenth_of_a_second(long_run: Path) -> None:
-    with viewer(long_run) as served:
+def test_a_window_of_a_hundred_thousand_ticks_is_answered_in_a_tenth_of_a_second(runs: Path) -> None:
+    with viewer(runs / "long.tick") as served:
         all_read(served, "long.tick")
         taken: list[float] = []
         for first, last, detail in [
@@ -201,8 +194,8 @@ def test_a_window_of_a_hundred_thousand_ticks_is_answered_in_a_tenth_of_a_second
     assert sorted(taken)[-2] < 0.1, taken
 
 
-def test_the_counts_of_a_long_run_take_little_memory(long_run: Path) -> None:
-    with viewer(long_run) as served:
+def test_the_counts_of_a_long_run_take_little_memory(runs: Path) -> None:
+    with viewer(runs / "long.tick") as served:
         before = peak_kib(served)
         all_read(served, "long.tick")
         served.ask("timeline", run="long.tick", columns=1_200)

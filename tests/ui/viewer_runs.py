@@ -18,6 +18,7 @@ from tickwork.journal.writer import RunWriter
 EVIL = "<img src=x onerror=window.evil='image'><script>window.evil='script'</script>"
 EVIL_LINK = "javascript:window.evil='link'"
 CROWD = 1_000
+LONG = 100_000
 _MEMO = """
 from tickwork_agent import Agent
 
@@ -128,7 +129,7 @@ def plain_ticks(count: int) -> Iterator[tuple[int, Digests, bytes, bytes]]:
         yield tick, digests, entry, fuel
 
 
-def plain(file: Path, ticks: int) -> Path:
+def plain(file: Path, ticks: int = LONG) -> Path:
     """Write a run of so many ticks; nothing in it can be retold, as nobody had a reason to act."""
     with RunWriter.create(file, plain_header(), MODULES) as writer:
         for row in plain_ticks(ticks):
