@@ -16,7 +16,7 @@ from tickwork.bench.projects import desk_project, tiny_project
 
 WARM_TICKS = 20
 
-# A page of the timeline that follows its run, as timeline.js does: it hears of ticks, and asks for what is new.
+# A page that follows its run as timeline.js does: it hears of ticks, and asks for what is new.
 PAGES = """
 import http.client, json, sys, threading
 

@@ -14,7 +14,7 @@ from viewer_server import Server, viewer
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with usual.tick, its fork.tick, hostile.tick, crowd.tick, torn.tick, text.tick and long.tick."""
+    """A folder with usual.tick, its fork.tick, and hostile, crowd, torn, text and long.tick."""
     folder = tmp_path_factory.mktemp("viewed")
     file = usual(folder)
     forked(folder, file)

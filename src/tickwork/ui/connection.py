@@ -5,7 +5,7 @@ uvicorn waits without end for both. Behind it a few hundred such connections wou
 
 import asyncio
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 # From the first byte of a request, or from connecting, to the end of its head.
 REQUEST_S = 10.0
@@ -29,7 +29,8 @@ class BoundedConnection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Take what came; while nothing is being answered it may not trickle in for longer than a request."""
         super().data_received(data)
-        if self.cycle is None or self.cycle.response_complete:
+        cycle: RequestResponseCycle | None = self.cycle  # None until the first request
+        if cycle is None or cycle.response_complete:
             self._await_request()
         elif self._asking is not None:
             self._asking.cancel()
