@@ -20,6 +20,7 @@ from tickwork.cli import (
     export,
     fork,
     inspect,
+    models,
     new,
     replay,
     resume,
@@ -52,6 +53,7 @@ app.command("diff")(diff.diff)
 app.command("bisect")(bisect.bisect)
 app.command("ui")(ui.ui)
 app.command("export")(export.export)
+app.add_typer(models.app, name="models")
 app.command("bench")(bench.bench)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)

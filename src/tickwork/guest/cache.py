@@ -27,6 +27,12 @@ def cache_dir() -> Path:
     return _checked(_root())
 
 
+def cache_is_temporary() -> bool:
+    """Return whether `cache_dir` is gone with this process."""
+    root = cache_dir()
+    return _temporary_directory.cache_info().currsize > 0 and root == _temporary()
+
+
 def write_atomic(path: Path, content: bytes) -> None:
     """Store `content` with its hash at `path`, for `read_verified`; readers see all of it or nothing.
 

@@ -11,6 +11,10 @@ class ModelError(TickworkError):
     """A model that cannot be loaded or served: the message names the file or key, and the fix."""
 
 
+class UnrepeatableError(ModelError):
+    """A model that gives other results for the same input, or draws its own randomness: never served."""
+
+
 class Code(StrEnum):
     """Why a request failed, as a word that a program can act on."""
 

@@ -19,7 +19,7 @@ import msgspec
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from tickwork.inference.errors import ModelError
+from tickwork.inference.errors import ModelError, UnrepeatableError
 from tickwork.inference.onnx_graph import Graph, Operator
 from tickwork.inference.providers import CPU, Basis
 
@@ -121,7 +121,7 @@ def examine(graph: Graph, opened: Callable[[int], Subject], threads: int, basis:
     if _observe(opened(1), plan) != one_thread:
         reason = "the model gives different results for the same input"
         if basis.provider == CPU:
-            raise ModelError(f"{reason}; it cannot be used in a replay")
+            raise UnrepeatableError(f"{reason}; it cannot be used in a replay")
         # What other providers compute is recorded, and a replay uses that.
         return Verdict(ALONE, (*findings, Finding("repeatable", held=False, detail=reason)), basis)
     several = _observe(opened(many), plan)
@@ -150,7 +150,9 @@ def judge_operators(
     """Return how far any model of these operators may be trusted, with the reasons and `more` of them."""
     for kind in sorted({operator.kind for operator in operators}):
         if kind in _RANDOM:
-            raise ModelError(f"the model draws its own randomness ({kind}); it cannot be used in a replay")
+            raise UnrepeatableError(
+                f"the model draws its own randomness ({kind}); it cannot be used in a replay"
+            )
     reasons = {**_reasons(operators), **(more or {})}
     if not reasons:
         return Serving(), [Finding("operators", held=True, detail="none is known to depend on company")]

@@ -15,7 +15,7 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from tickwork.inference import tensors
-from tickwork.inference.errors import ModelError
+from tickwork.inference.errors import UnrepeatableError
 from tickwork.inference.invariance import (
     ALONE,
     Finding,
@@ -68,7 +68,7 @@ def check_plain(
 ) -> Verdict:
     """Return how the model may be served; `opened(n)` gives a session with n threads.
 
-    Raises ModelError if the model is not repeatable.
+    Raises UnrepeatableError if the model is not repeatable.
     """
     bound, findings = judge_operators(operators, dict(_structure(operators, ports)))
     many = max(2, threads)
@@ -81,7 +81,7 @@ def check_plain(
     if _observe(opened(1), trials, batches) != one:
         reason = "the model gives different results for the same input"
         if basis.provider == CPU:
-            raise ModelError(f"{reason}; it cannot be used in a replay")
+            raise UnrepeatableError(f"{reason}; it cannot be used in a replay")
         return Verdict(ALONE, (*findings, Finding("repeatable", held=False, detail=reason)), basis)
     several = _observe(opened(many), trials, batches)
     differ = sum(found != several.get(key) for key, found in one.items())

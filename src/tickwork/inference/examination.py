@@ -1,0 +1,67 @@
+"""Runs the load-time check on a folder by itself, and says in words how its model is served."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from tickwork.inference.contents import content_hash
+from tickwork.inference.describe import Kind, describe
+from tickwork.inference.invariance import Serving, Verdict
+from tickwork.inference.language.folder import read_folder
+from tickwork.inference.language.load import check
+from tickwork.inference.onnx_graph import read_graph
+from tickwork.inference.plain.folder import read_plain_folder
+from tickwork.inference.plain.load import check_plain_folder
+from tickwork.inference.providers import PassedOver, SessionSettings, choose_provider, thread_count
+
+_BATCHING = {
+    "free": "any number of requests together",
+    "pad": "requests together, padded to at least two rows",
+    "even": "requests together, padded to an even number of rows",
+    "alone": "one request at a time",
+}
+_CHUNKING = {
+    "free": "prompts in chunks of any length",
+    "even": "prompts in chunks of even length",
+    "pinned": "prompts in chunks of one fixed length",
+}
+
+
+class Examined(NamedTuple):
+    """What the check found on a provider, and which others were preferred to it."""
+
+    hash: str
+    kind: Kind
+    verdict: Verdict
+    passed_over: tuple[PassedOver, ...]
+
+
+def examine_folder(
+    folder: Path, variant: str = "", threads: int = 0, preferences: tuple[str, ...] = ("cpu",)
+) -> Examined:
+    """Check the model in `folder` with one thread and with `threads` (0: all of this process's).
+
+    Raises UnrepeatableError for a model that is never served, ModelError if it cannot be run.
+    """
+    found = describe(folder, variant)
+    hashed = content_hash(folder, found.files)
+    settings = SessionSettings(threads=threads)
+    count = thread_count(settings)
+    if found.kind == "language":
+        read = read_folder(folder, variant)
+        graph = read_graph(read.graph)
+        chosen = choose_provider(read.graph, preferences, settings)
+        verdict = check(read, graph, count, chosen.provider)
+    else:
+        plain = read_plain_folder(folder, variant)
+        chosen = choose_provider(plain.graph_file, preferences, settings)
+        verdict = check_plain_folder(plain, count, chosen.provider)
+    return Examined(hashed, found.kind, verdict, chosen.passed_over)
+
+
+def in_words(serving: Serving, kind: Kind) -> str:
+    """Return how a model is served, as a phrase."""
+    parts = [_BATCHING[serving.batching]]
+    if kind == "language":
+        parts.append(_CHUNKING[serving.chunking])
+    parts.append("on any number of threads" if serving.threads == "free" else "on one thread")
+    return ", ".join(parts)
