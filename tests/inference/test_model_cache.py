@@ -11,6 +11,7 @@ from model_folders import MODELS, verdict_of
 
 from tickwork.inference.cache import ModelCache
 from tickwork.inference.errors import ModelError
+from tickwork.inference.hub import wanted_files
 from tickwork.inference.language.load import load
 from tickwork.inference.providers import Basis
 
@@ -197,6 +198,7 @@ import resource, signal, sys
 from pathlib import Path
 from tickwork.inference.cache import ModelCache
 from tickwork.inference.errors import ModelError
+from tickwork.inference.hub import wanted_files
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
 try:
@@ -229,6 +231,7 @@ import random, sys
 from pathlib import Path
 from tickwork.inference.cache import ModelCache
 from tickwork.inference.errors import ModelError
+from tickwork.inference.hub import wanted_files
 drawn = random.Random(int(sys.argv[1]))
 cache = ModelCache(Path(sys.argv[2]))
 folders = [Path(path) for path in sys.argv[3:]]
@@ -289,3 +292,16 @@ def test_a_verdict_is_remembered_for_the_machine_it_was_found_on(
     (path,) = (tmp_path / "cache" / "verdicts").iterdir()
     path.write_text('{"serving": {"batching": "always"}}')
     assert cache.verdict(stored.hash, verdict.basis) is None
+
+
+@pytest.mark.parametrize("name", ["../model.onnx", "/etc/passwd", "onnx/../../x", "a\\..\\b", "a\0b"])
+def test_a_hub_whose_names_lead_out_of_the_folder_is_refused(name: str) -> None:
+    with pytest.raises(ModelError, match="leads out of its folder"):
+        wanted_files("some/model", ["config.json", "onnx/model.onnx", name], "")
+
+
+def test_of_a_hub_the_graph_its_weights_and_the_configuration_are_wanted() -> None:
+    names = ["README.md", "config.json", "tokenizer.json", "onnx/model.onnx", "onnx/model.onnx_data"]
+    names += ["onnx/model_q4.onnx", "onnx/model_q4.onnx_data", "onnx/model.onnx_data_1", "sub/other.json"]
+    assert wanted_files("some/model", names, "") == sorted([*names[1:5], names[7]])
+    assert wanted_files("some/model", names, "q4") == sorted([*names[1:3], *names[5:7]])

@@ -77,7 +77,9 @@ def add(
 
 @app.command()
 def check(
-    model: Annotated[str, typer.Argument(metavar="NAME|FOLDER", help="A model's name or hash, or a folder.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL|FOLDER", help="A model's name or hash, or a folder.")
+    ],
     variant: _Variant = "",
     threads: Annotated[
         int, typer.Option("--threads", min=0, max=256, help="How many to compare with one; 0 for all.")
