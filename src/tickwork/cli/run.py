@@ -30,12 +30,15 @@ def apply_options(
     ticks: int | None,
     until: str | None,
     seed: int | None,
+    schedule: str | None,
     inputs: list[str],
     outputs: list[str],
 ) -> Project:
     """Return the project with the command line's wishes over the manifest's."""
     if seed is not None:
         project = project.with_seed(seed)
+    if schedule is not None:
+        project = project.scheduled(schedule)
     project = project.with_paths(
         inputs=named_paths("--input", inputs), outputs=named_paths("--output", outputs)
     )
@@ -64,6 +67,12 @@ def run(
         typer.Option("--output", metavar="NAME=PATH", help="Write an output to PATH, or to `-`."),
     ] = None,
     *,
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            "--schedule", help="`lockstep`: one wave a tick; `dag`: waves along the manifest's edges."
+        ),
+    ] = None,
     workers: WorkersOption = AUTO,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the run file and the outputs.")] = False,
     allow_failures: Annotated[
@@ -78,6 +87,7 @@ def run(
         ticks=ticks,
         until=until,
         seed=seed,
+        schedule=schedule,
         inputs=input_ or [],
         outputs=output or [],
     )

@@ -9,7 +9,7 @@ from tickwork.core.requests import PendingRequest, Requests
 from tickwork.core.shortest import shortest
 from tickwork.core.spec import AgentSpec, RunSpec
 from tickwork.core.timers import PendingTimer, Timers, TimersEdit
-from tickwork.core.world import AgentState, Directory, Status, World
+from tickwork.core.world import AgentState, Directory, Status, World, run_waves
 
 
 class _Agent(msgspec.Struct, frozen=True, array_like=True):
@@ -106,6 +106,7 @@ def decode_world(data: bytes, run: RunSpec) -> World:
         requests=Requests({request.key: request for request in stored.requests}),
         delayed=dict(stored.delayed),
         restarts=dict(stored.restarts),
+        waves=run_waves(run),
     )
 
 

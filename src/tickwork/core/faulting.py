@@ -228,7 +228,7 @@ class Broken:
                 self.applied.append(AppliedFault(lost, timer.agent))
 
     def interrupt(self, world: World, boxes: dict[int, Sequence[Message]]) -> None:
-        """Take the turns of those who crash or are paused out of `boxes`, and reorder the others' inboxes."""
+        """Take the turns of those who crash or are paused out of `boxes`."""
         faults = self.faults
         if faults.hits(CrashBefore):
             for agent, state in enumerate(world.agents):
@@ -241,13 +241,12 @@ class Broken:
         for agent in sorted(boxes):
             if world.agents[agent].status is Status.RUNNING:
                 pause = faults.pause(agent)
-                if pause is None:
-                    boxes[agent] = self._reordered(agent, boxes[agent])
-                else:
+                if pause is not None:
                     self.held[agent] = boxes.pop(agent)
                     self.applied.append(AppliedFault(pause, agent))
 
-    def _reordered(self, agent: int, inbox: Sequence[Message]) -> Sequence[Message]:
+    def reordered(self, agent: int, inbox: Sequence[Message]) -> Sequence[Message]:
+        """Return the inbox of the agent's turn, messages put behind others where faults say so."""
         if not self.faults.hits(Reorder):
             return inbox
         places = [place for place, message in enumerate(inbox) if _overtaken(message)]

@@ -1,11 +1,14 @@
 """The mailboxes of a tick in which messages may be lost, delayed or doubled on purpose."""
 
+from collections.abc import Callable
+
 from tickwork.core.faulting import TickFaults
 from tickwork.core.faults import AppliedFault, Delay, Drop, Duplicate, Fault
 from tickwork.core.messages import DelayedMessage, Message
 from tickwork.core.post import Post
 from tickwork.core.refusals import Refused
 from tickwork.core.roster import Roster
+from tickwork.core.world import World
 
 
 class FaultyPost(Post):
@@ -14,13 +17,27 @@ class FaultyPost(Post):
     `delayed` has what comes later, by the tick in which it is found.
     """
 
-    def __init__(self, roster: Roster, tick: int, faults: TickFaults) -> None:
-        super().__init__(roster, tick)
+    def __init__(self, roster: Roster, world: World, faults: TickFaults) -> None:
+        super().__init__(roster, world)
         self._faults = faults
         self._sent: dict[int, int] = {}
         self._sent_to: dict[tuple[int, int], int] = {}
         self.applied: list[AppliedFault] = []
         self.delayed: dict[int, list[DelayedMessage]] = {}
+
+    def putting(self) -> Callable[[int, Message, int], None]:
+        """Return `put`."""
+        return self.put
+
+    def arrives_now(self, receiver: int, message: Message) -> bool:
+        """Return whether an edge brings the message to its receiver in this tick: not if that is paused."""
+        if not super().arrives_now(receiver, message):
+            return False
+        pause = self._faults.pause(receiver)
+        if pause is not None:
+            self.miss(receiver)
+            self.applied.append(AppliedFault(pause, receiver))
+        return pause is None
 
     def put(self, receiver: int, message: Message, size: int) -> None:
         """Do with the message what the faults say; raise `Refused` as the mailbox does."""
@@ -38,29 +55,30 @@ class FaultyPost(Post):
             self._hit(lost, message, receiver)
             return
         delay = next((fault for fault in befalls if isinstance(fault, Delay)), None)
-        first = self._tick + 1
-        if delay is None:
-            super().put(receiver, message, size)
-        else:
+        found = self._tick if self.arrives_now(receiver, message) else self._tick + 1
+        if delay is not None:
             self._hit(delay, message, receiver)
-            first += delay.ticks
-            self._detain(first, receiver, message)
+            found += delay.ticks
+        self._put_into(found, receiver, message, size)
         for fault in befalls:
             if isinstance(fault, Duplicate):
-                self._double(fault, first + fault.ticks, receiver, message)
+                self._double(fault, found + fault.ticks, receiver, message)
 
     def _double(self, fault: Duplicate, found: int, receiver: int, message: Message) -> None:
-        if found > self._tick + 1:
-            self._detain(found, receiver, message)
-        else:
-            try:
-                super().put(receiver, message, len(message.body))
-            except Refused:
-                return  # the sender's own message is there, and of a second one it knows nothing
+        try:
+            self._put_into(found, receiver, message, len(message.body))
+        except Refused:
+            return  # the sender's own message is there, and of a second one it knows nothing
         self._hit(fault, message, receiver)
 
-    def _detain(self, found: int, receiver: int, message: Message) -> None:
-        self.delayed.setdefault(found, []).append(DelayedMessage(receiver, message))
+    def _put_into(self, found: int, receiver: int, message: Message, size: int) -> None:
+        """Let the message be found in a tick: this one, the next, or a later one."""
+        if found == self._tick:
+            self.put_now(receiver, message, size)
+        elif found == self._tick + 1:
+            self.put_next(receiver, message, size)
+        else:
+            self.delayed.setdefault(found, []).append(DelayedMessage(receiver, message))
 
     def _hit(self, fault: Fault, message: Message, receiver: int) -> None:
         self.applied.append(AppliedFault(fault, message.agent, message.effect, receiver))

@@ -1,6 +1,6 @@
 """The mailboxes of the next world in the making."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -13,6 +13,7 @@ from tickwork.core.names import RUNTIME_SENDER, TOPIC_DENIED, TOPIC_REJECTED
 from tickwork.core.order import inbox_order
 from tickwork.core.refusals import DENIED, REJECTED, Notice, Refused, clipped, number, quoted, target
 from tickwork.core.roster import Roster
+from tickwork.core.world import Status, World
 
 # Looking a member up on its enum costs as much as the rest of a message's bookkeeping.
 _MESSAGE = MessageClass.MESSAGE
@@ -30,11 +31,18 @@ class _Mailbox:
 
 
 class Post:
-    """Every agent's next inbox, by index, as it stands at this point of the settling."""
+    """Every agent's next inbox, by index, as it stands at this point of the settling.
 
-    def __init__(self, roster: Roster, tick: int) -> None:
+    And, in ticks of several waves, what arrives in this very tick for turns that are still to come.
+    """
+
+    def __init__(self, roster: Roster, world: World) -> None:
         self._roster = roster
-        self._tick = tick
+        self._world = world
+        self._tick = world.tick
+        self._in_waves = world.waves.count > 1
+        self._arriving: dict[int, _Mailbox] = {}
+        self._absent: dict[int, None] = {}
         self._boxes: dict[int, _Mailbox] = {}
         self._unsorted: dict[int, None] = {}
         self._late: list[Undelivered] = []
@@ -55,7 +63,7 @@ class Post:
     def arrive(self, receiver: int, message: Message) -> None:
         """Take in a message that was on its way for longer; give it back where it finds no room."""
         try:
-            Post.put(self, receiver, message, len(message.body))
+            self.put_next(receiver, message, len(message.body))
         except Refused as refused:
             self.give_back(receiver, (message,), refused.reason, refused.reason)
         else:
@@ -66,8 +74,60 @@ class Post:
         if agent in self._boxes:
             self._boxes[agent].room = 0
 
+    def putting(self) -> Callable[[int, Message, int], None]:
+        """Return `put`, or what does the same in this tick for less."""
+        return self.put if self._in_waves else self.put_next
+
     def put(self, receiver: int, message: Message, size: int) -> None:
-        """Append a message with a body of `size` bytes; raise `Refused`: the agent ended, or has no room."""
+        """Append a message with a body of `size` bytes; raise `Refused`: the agent ended, or has no room.
+
+        Along an edge it arrives in this tick, if the receiver has yet to take a turn in it.
+        """
+        if self.arrives_now(receiver, message):
+            self.put_now(receiver, message, size)
+        else:
+            self.put_next(receiver, message, size)
+
+    def arrives_now(self, receiver: int, message: Message) -> bool:
+        """Return whether an edge brings the message to its receiver in this tick."""
+        agents = self._world.agents
+        return (
+            self._in_waves
+            and receiver < len(agents)
+            and agents[receiver].status is Status.RUNNING
+            and receiver not in self._absent
+            and self._world.waves.joined(message.sender, agents[receiver].spec.id)
+        )
+
+    def miss(self, agent: int) -> None:
+        """Note that the agent takes no turn in this tick, so that nothing can arrive for one."""
+        self._absent[agent] = None
+
+    def put_now(self, receiver: int, message: Message, size: int) -> None:
+        """Do as `put_next`, for this tick."""
+        ended = self._roster.ended_fault(receiver)
+        if ended is not None:
+            raise Refused(REJECTED, ended)
+        box = self._arriving.get(receiver)
+        if box is None:
+            box = self._arriving[receiver] = _Mailbox(self._roster[receiver].spec.limits)
+            waiting = self._world.mailboxes.get(receiver, ())
+            box.room -= len(waiting)
+            box.room_bytes -= sum(len(other.body) for other in waiting)
+        if box.room <= 0 or box.room_bytes < size:
+            raise self._no_room(receiver, box)
+        box.room -= 1
+        box.room_bytes -= size
+        box.messages.append(message)
+
+    def take_arrived(self, wave: int) -> dict[int, list[Message]]:
+        """Return what has arrived in this tick for the agents of a wave, whose turn now comes."""
+        waves, agents = self._world.waves, self._world.agents
+        due = [agent for agent in self._arriving if waves.of(agents[agent].spec.id) == wave]
+        return {agent: self._arriving.pop(agent).messages for agent in due}
+
+    def put_next(self, receiver: int, message: Message, size: int) -> None:
+        """Append a message to what the receiver finds in the next tick, or raise `Refused`."""
         box = self._boxes.get(receiver)
         if box is None:
             box = self._open(receiver)

@@ -26,7 +26,8 @@ def is_quiet(world: World, arrivals: Arrivals) -> bool:
     """
     faults = world.run.faults
     return (
-        not arrivals.inputs
+        world.waves.count == 1
+        and not arrivals.inputs
         and not arrivals.completions
         and not world.directory.starting
         and world.tick not in world.timers.pending
@@ -136,6 +137,7 @@ def after_plain(world: World, record: Plain) -> World:
         requests=world.requests,
         delayed=world.delayed,
         restarts=world.restarts,
+        waves=world.waves,
     )
 
 

@@ -95,10 +95,10 @@ class Settling:
         self._world = world
         self._faults = faults
         self._roster = Roster(world)
-        self._post: Post = Post(self._roster, world.tick)
+        self._post: Post = Post(self._roster, world)
         self._faulty_post: FaultyPost | None = None
         if faults is not None:
-            self._post = self._faulty_post = FaultyPost(self._roster, world.tick, faults)
+            self._post = self._faulty_post = FaultyPost(self._roster, world, faults)
         self._crashing: dict[int, _Crash] = {}
         self._routes = world.directory.routes
         self._tick = world.tick
@@ -114,14 +114,20 @@ class Settling:
     def hold(self, agent: int, inbox: Sequence[Message]) -> None:
         """Keep the whole inbox of an agent that is paused."""
         self._post.carry_unsorted(agent, inbox)
+        self._post.miss(agent)
 
     def crash(self, agent: int, inbox: Sequence[Message], *, setup: bool) -> None:
         """Let an agent fail before its turn, or before its setup; `inbox` is what waits for it."""
+        self._post.miss(agent)
         how = self._fail(agent, _CRASHED_BEFORE, () if setup else inbox, setup=setup)
         if setup or how is OnFailure.STOP:
             self._post.carry_unsorted(agent, inbox)
         if how is OnFailure.STOP:
             self._post.close(agent)
+
+    def take_arrived(self, wave: int) -> dict[int, list[Message]]:
+        """Return what earlier waves of this tick sent to the agents of a wave, whose turn now comes."""
+        return self._post.take_arrived(wave)
 
     def arrive(self) -> None:
         """Take in the messages that were delayed until now."""
@@ -164,7 +170,7 @@ class Settling:
             return TurnEntry(agent, outcome.kind, effects, (), outcome.detail)
         refusals: list[Refusal] = []
         sender = self._roster[agent].spec.id
-        put = self._post.put
+        put = self._post.putting()
         crash = self._crashing.get(agent)
         last = len(effects) if crash is None else crash.effects
         # What is not remembered, `_route` judges.
@@ -231,11 +237,12 @@ class Settling:
         self._allowances.charge(agent, Capability.PUBLISH, effect.topic)
         sender = self._roster[agent].spec.id
         message = Message(_MESSAGE, self._tick, agent, place, sender, effect.topic, effect.body)
+        put = self._post.putting()
         missed = 0
         reasons: list[str] = []
         for receiver in self._world.directory.subscribers.get(effect.topic, ()):
             try:
-                self._post.put(receiver, message, len(effect.body))
+                put(receiver, message, len(effect.body))
             except Refused as refused:
                 missed += 1
                 if missed <= _MISSED_NAMED_MAX:
@@ -334,6 +341,7 @@ class Settling:
             requests=requests,
             delayed=self._delayed(),
             restarts=self._roster.restarts(),
+            waves=world.waves,
         )
         return Finished(
             world=after,

@@ -7,6 +7,7 @@ identity, so a default must be a value of which there is only one; limits are al
 
 import msgspec
 
+from tickwork.core.dag import Edge
 from tickwork.core.fault_plan import FaultPlan
 from tickwork.core.grants import Grants
 from tickwork.core.limits import Limits, RunLimits
@@ -80,6 +81,7 @@ class RunSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     `kinds` are templates for `spawn`: their `id` is the kind's name, and their `config` is used when the
     spawning effect brings none. `start_ns` and `tick_ns` place tick 0 and the others on the virtual clock.
     `floats` is one of `FLOATS`. `faults` is None where nothing is broken on purpose: see `with_faults`.
+    With `edges`, ticks are run in waves (`core.dag`).
     """
 
     name: str
@@ -94,6 +96,7 @@ class RunSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     limits: RunLimits = msgspec.field(default_factory=RunLimits)
     models: tuple[ModelSpec, ...] = ()
     faults: FaultPlan | None = None
+    edges: tuple[Edge, ...] = ()
 
 
 def with_faults(run: RunSpec, faults: FaultPlan) -> RunSpec:

@@ -1,8 +1,8 @@
 """The two pure functions that a run is made of; WASM runs between them.
 
 `plan` names the turns of a tick, the shell runs them on a pool in any order, and `settle` folds their
-outcomes, in agent order, into the next world. Record, replay and fork differ only in where the arrivals and
-outcomes come from.
+outcomes, in agent order, into the next world; `take` does both, wave by wave. Record, replay and fork differ
+only in where the arrivals and outcomes come from.
 
 A tick's rules, in the order in which they apply:
 
@@ -14,14 +14,17 @@ A tick's rules, in the order in which they apply:
    in the next tick.
 5. An agent that is stopped ends with the tick: it keeps the turn that it took, and what already waited for
    it goes back to its senders as rejected.
+6. With edges between agents (`core.dag`) a tick has waves: rules 2 to 4 hold in each of them. What an agent
+   sends along an edge arrives in the same tick, in a later wave; everything else in the next. Who starts is
+   set up in the first wave.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
 from tickwork.core.entropy import turn_seeds
-from tickwork.core.entry import Entry, Undelivered
+from tickwork.core.entry import Entry, TurnEntry, Undelivered
 from tickwork.core.faulting import Broken, tick_faults
 from tickwork.core.messages import Arrivals, Message, MessageClass
 from tickwork.core.names import INPUT_SENDER_PREFIX, MODEL_SENDER_PREFIX, TOPIC_PIECE, TOPIC_REPLY
@@ -66,6 +69,14 @@ class Plan(msgspec.Struct, frozen=True):
     broken: Broken | None = None
 
 
+class _Opening(msgspec.Struct):
+    """A tick at its beginning: inboxes by agent, of those whose turn is due as far as can be known then."""
+
+    boxes: dict[int, Sequence[Message]]
+    undelivered: list[Undelivered]
+    broken: Broken | None
+
+
 class Settled(msgspec.Struct, frozen=True):
     """What a tick came to: the next world, the record, and what the shell must now carry out.
 
@@ -89,33 +100,48 @@ class Settled(msgspec.Struct, frozen=True):
 
 
 def plan(world: World, arrivals: Arrivals) -> Plan:
-    """Return the turns that are due in the world's tick. Pure; the world is not changed.
+    """Return the turns that are due in the world's tick by what is known at its beginning.
 
     The completions among the arrivals are those that are due: `requests.arrivals_fault` finds no fault.
+    Pure; the world is not changed.
     """
+    opening = _open(world, arrivals)
+    return _planned(world, arrivals, opening, _turns(world, opening, opening.boxes))
+
+
+def _open(world: World, arrivals: Arrivals) -> _Opening:
     faults = tick_faults(world)
     broken = None if faults is None else Broken(faults)
     boxes, undelivered = _deliver(world, arrivals, broken)
-    starting = world.directory.starting
     for agent in world.directory.every_tick:
         boxes.setdefault(agent, ())
-    for agent in starting:
+    for agent in world.directory.starting:
         boxes[agent] = ()
     if broken is not None:
         broken.interrupt(world, boxes)
+    return _Opening(boxes, undelivered, broken)
+
+
+def _turns(world: World, opening: _Opening, boxes: Mapping[int, Sequence[Message]]) -> tuple[Turn, ...]:
+    """Return the turns with these inboxes, in agent order."""
     due = sorted(boxes)
     seeds = turn_seeds(world.run.seed, world.tick, due, len(world.agents))
-    starts = dict.fromkeys(starting)
+    starts = dict.fromkeys(world.directory.starting)
     turns = tuple(
         Turn(agent, agent in starts, seed, boxes[agent]) for agent, seed in zip(due, seeds, strict=True)
     )
-    if broken is not None:
-        turns = tuple(_with_allowance(turn, *broken.allowance(turn.agent)) for turn in turns)
-    return Plan(world.tick, world.now_ns, arrivals, turns, tuple(undelivered), broken)
+    broken = opening.broken
+    return turns if broken is None else tuple(_hampered(turn, broken) for turn in turns)
 
 
-def _with_allowance(turn: Turn, fuel: int | None, may_grow: bool) -> Turn:  # noqa: FBT001 - as in Turn
-    return Turn(turn.agent, turn.setup, turn.seed, turn.inbox, fuel, may_grow)
+def _hampered(turn: Turn, broken: Broken) -> Turn:
+    inbox = turn.inbox if turn.setup else broken.reordered(turn.agent, turn.inbox)
+    return Turn(turn.agent, turn.setup, turn.seed, inbox, *broken.allowance(turn.agent))
+
+
+def _planned(world: World, arrivals: Arrivals, opening: _Opening, turns: tuple[Turn, ...]) -> Plan:
+    undelivered = tuple(opening.undelivered)
+    return Plan(world.tick, world.now_ns, arrivals, turns, undelivered, opening.broken)
 
 
 def _deliver(
@@ -178,8 +204,53 @@ def _deliver(
 
 
 def settle(world: World, planned: Plan, outcomes: Sequence[Outcome]) -> Settled:
-    """Return what the tick came to, given the outcome of each planned turn in the plan's order. Pure."""
-    broken = planned.broken
+    """Return what a tick of one wave came to, from the outcome of each planned turn in its order. Pure."""
+    settling = _begin(world, planned.broken, (turn.agent for turn in planned.turns if turn.setup))
+    _judge(settling, planned.turns, outcomes)
+    settling.arrive()
+    return _finish(settling, planned, _settle_turns(settling, planned.turns, outcomes), outcomes)
+
+
+def take(world: World, arrivals: Arrivals, run: Callable[[Plan], Sequence[Outcome]]) -> tuple[Plan, Settled]:
+    """Take a whole tick, in as many waves as the world has; return all its turns, and what it came to.
+
+    `run` is asked for the outcomes of each wave's turns, in their order. Pure, if that is.
+    """
+    if world.waves.count == 1:
+        planned = plan(world, arrivals)
+        return planned, settle(world, planned, run(planned))
+    opening = _open(world, arrivals)
+    starting = [agent for agent in world.directory.starting if agent in opening.boxes]
+    settling = _begin(world, opening.broken, starting)
+    settling.arrive()
+    turns: list[Turn] = []
+    entries: list[TurnEntry] = []
+    outcomes: list[Outcome] = []
+    for wave, boxes in enumerate(_by_wave(world, opening)):
+        for agent, messages in settling.take_arrived(wave).items():
+            boxes[agent] = sorted([*boxes.get(agent, ()), *messages], key=inbox_order)
+        if boxes:
+            due = _turns(world, opening, boxes)
+            found = run(_planned(world, arrivals, opening, due))
+            _judge(settling, due, found)
+            entries += _settle_turns(settling, due, found)
+            turns += due
+            outcomes += found
+    planned = _planned(world, arrivals, opening, tuple(turns))
+    return planned, _finish(settling, planned, tuple(entries), outcomes)
+
+
+def _by_wave(world: World, opening: _Opening) -> list[dict[int, Sequence[Message]]]:
+    """Return the inboxes that are known at the tick's beginning by wave; agents are set up in the first."""
+    waves: list[dict[int, Sequence[Message]]] = [{} for _ in range(world.waves.count)]
+    for agent, box in opening.boxes.items():
+        state = world.agents[agent]
+        wave = 0 if state.status is Status.STARTING else world.waves.of(state.spec.id)
+        waves[wave][agent] = box
+    return waves
+
+
+def _begin(world: World, broken: Broken | None, starting: Iterable[int]) -> Settling:
     settling = Settling(world, None if broken is None else broken.faults)
     if broken is not None:
         for agent, inbox in broken.held.items():
@@ -187,22 +258,34 @@ def settle(world: World, planned: Plan, outcomes: Sequence[Outcome]) -> Settled:
         for agent, inbox in broken.crashed.items():
             settling.crash(agent, inbox, setup=world.agents[agent].status is Status.STARTING)
     # What was sent to an agent that is only now set up waits for its first step.
-    for turn in planned.turns:
-        if turn.setup and turn.agent in world.mailboxes:
-            settling.carry(turn.agent, world.mailboxes[turn.agent])
+    for agent in starting:
+        if agent in world.mailboxes:
+            settling.carry(agent, world.mailboxes[agent])
     for timer in tuple(world.timers.pending.get(world.tick, {}).values()):
         settling.timers.cancel(timer.agent, timer.request)
     settling.requests.answer(world.tick)
-    for turn, outcome in zip(planned.turns, outcomes, strict=True):
+    return settling
+
+
+def _judge(settling: Settling, turns: Sequence[Turn], outcomes: Sequence[Outcome]) -> None:
+    for turn, outcome in zip(turns, outcomes, strict=True):
         settling.judge_outcome(turn.agent, turn.inbox, outcome, setup=turn.setup)
-    settling.arrive()
-    turns = tuple(
-        settling.settle_turn(turn.agent, outcome)
-        for turn, outcome in zip(planned.turns, outcomes, strict=True)
+
+
+def _settle_turns(
+    settling: Settling, turns: Sequence[Turn], outcomes: Sequence[Outcome]
+) -> tuple[TurnEntry, ...]:
+    return tuple(
+        settling.settle_turn(turn.agent, outcome) for turn, outcome in zip(turns, outcomes, strict=True)
     )
+
+
+def _finish(
+    settling: Settling, planned: Plan, turns: tuple[TurnEntry, ...], outcomes: Sequence[Outcome]
+) -> Settled:
     finished = settling.finish()
     undelivered = (*planned.undelivered, *finished.late)
-    applied = () if broken is None else (*broken.applied, *finished.applied)
+    applied = () if planned.broken is None else (*planned.broken.applied, *finished.applied)
     return Settled(
         world=finished.world,
         entry=Entry(planned.tick, planned.arrivals, turns, undelivered, applied),

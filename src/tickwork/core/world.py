@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from tickwork.core.dag import ONE_WAVE, Waves, waves_of
 from tickwork.core.limits import Limits
 from tickwork.core.messages import DelayedMessage, Message
 from tickwork.core.requests import NO_REQUESTS, Requests
@@ -85,6 +86,8 @@ class World(msgspec.Struct, frozen=True):
     `tokens_spent` likewise what their requests to models may have cost, under a `tokens_per_run` limit.
     `delayed` are messages that faults hold back, by the tick in which they are found, and `restarts` the
     ticks of recent failures of agents that went on, by agent.
+    inbox order. `spent` counts effects under grants that have a `per_run` limit, by (agent, grant index).
+    `waves` follow from the specification.
     """
 
     run: RunSpec
@@ -98,6 +101,7 @@ class World(msgspec.Struct, frozen=True):
     requests: Requests = NO_REQUESTS
     delayed: Mapping[int, Sequence[DelayedMessage]] = {}
     restarts: Mapping[int, Sequence[int]] = {}
+    waves: Waves = ONE_WAVE
 
     @property
     def now_ns(self) -> int:
@@ -122,7 +126,12 @@ class World(msgspec.Struct, frozen=True):
         return self.agents[agent].spec.limits
 
 
+def run_waves(run: RunSpec) -> Waves:
+    """Return the waves of a run's ticks; raise `core.dag.Cycle` if its edges form one."""
+    return waves_of((agent.id for agent in run.agents), (kind.id for kind in run.kinds), run.edges)
+
+
 def genesis_world(run: RunSpec) -> World:
     """Return the world before tick 0, in which every declared agent is about to be set up."""
     agents = tuple(AgentState(spec) for spec in run.agents)
-    return World(run=run, agents=agents, directory=Directory.of(agents))
+    return World(run=run, agents=agents, directory=Directory.of(agents), waves=run_waves(run))

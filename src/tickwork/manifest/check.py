@@ -4,13 +4,14 @@ A manifest includes no other and no template extends another, so it has no way t
 """
 
 import os.path
+import pathlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from tickwork.core.grants import Capability, Grant
 from tickwork.core.limits import RunLimits
+from tickwork.manifest.dag_section import EXAMPLE, Path, dag_faults
 from tickwork.manifest.faults import Fault, KeyPath, did_you_mean, listed, quoted
 from tickwork.manifest.flow_sections import STREAM, InputFields
 from tickwork.manifest.schema import Agent, Input, Output
@@ -20,12 +21,14 @@ from tickwork.manifest.schema import Agent, Input, Output
 class Declared:
     """All that a manifest declares, each part with its place: one entry for each [[agents]] and [kinds.X]."""
 
-    manifest: Path
+    manifest: pathlib.Path
     limits: RunLimits
     entries: list[tuple[KeyPath, tuple[Agent, ...]]] = field(default_factory=list)
     kinds: list[tuple[KeyPath, Agent]] = field(default_factory=list)
     inputs: list[InputFields] = field(default_factory=list)
     outputs: list[Output] = field(default_factory=list)
+    paths: list[Path] = field(default_factory=list)
+    wants_dag: bool = False
 
     @property
     def agents(self) -> list[Agent]:
@@ -39,6 +42,7 @@ def faults(declared: Declared) -> Iterator[Fault]:
     yield from _grant_faults(declared)
     yield from _input_faults(declared)
     yield from _path_faults(declared)
+    yield from _edge_faults(declared)
 
 
 def receivers(declared: Declared, source: InputFields) -> tuple[str, ...]:
@@ -172,6 +176,13 @@ def _input_faults(declared: Declared) -> Iterator[Fault]:
                     f" limits.mailbox_messages is {boxes[name]}; lower the rate or raise that limit",
                 )
                 break
+
+
+def _edge_faults(declared: Declared) -> Iterator[Fault]:
+    if declared.wants_dag and not declared.paths:
+        yield Fault(("run", "schedule"), f'is "dag", but no edges are declared; add [dag] with {EXAMPLE}')
+    agents, kinds = [agent.id for agent in declared.agents], [kind.id for _, kind in declared.kinds]
+    yield from dag_faults(declared.paths, agents, kinds)
 
 
 def _path_faults(declared: Declared) -> Iterator[Fault]:

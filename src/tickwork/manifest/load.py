@@ -12,16 +12,17 @@ from tickwork.core.errors import ManifestError
 from tickwork.core.limits import RunLimits
 from tickwork.manifest import check
 from tickwork.manifest.agent_section import LIMITS_KEYS, RUN_LIMITS_KEYS, AgentReader, parse_limits
+from tickwork.manifest.dag_section import edges_of, parse_dag
 from tickwork.manifest.faults import Fault, KeyPath, line_of
 from tickwork.manifest.fields import Section
 from tickwork.manifest.files import FileFault, read_regular
 from tickwork.manifest.flow_sections import parse_input, parse_output
-from tickwork.manifest.run_section import parse_engine, parse_run, parse_snapshots
+from tickwork.manifest.run_section import DAG, parse_engine, parse_run, parse_snapshots
 from tickwork.manifest.schema import Manifest
 
 MANIFEST_NAME = "tickwork.toml"
 MANIFEST_BYTES_MAX = 4 * 1024 * 1024
-TOP_KEYS = ("run", "engine", "snapshots", "limits", "defaults", "agents", "kinds", "inputs", "outputs")
+TOP_KEYS = ("run", "engine", "snapshots", "limits", "defaults", "agents", "kinds", "inputs", "outputs", "dag")
 DEFAULTS_KEYS = ("limits",)
 
 # Locating a fault costs some parses of the file; the first of so many is near enough to the first.
@@ -76,6 +77,7 @@ class _Reading:
         limits = self._part(parse_limits, top, "limits", RUN_LIMITS_KEYS)
         declared = check.Declared(self.path, RunLimits(**(limits or {})))
         self._declare(top, declared)
+        declared.wants_dag = run is not None and run.schedule == DAG
         self._raise_any()
         self.faults.extend(islice(check.faults(declared), _LOCATED_MAX))
         self._raise_any()
@@ -90,6 +92,8 @@ class _Reading:
             tick_ns=run.tick_ns,
             ticks=run.ticks,
             until_idle=run.until_idle,
+            schedule=run.schedule,
+            edges=edges_of(declared.paths),
             stop_at_bad_input=run.stop_at_bad_input,
             durability=run.durability,
             snapshots=snapshots,
@@ -118,6 +122,7 @@ class _Reading:
             source = self._part(parse_input, name, value, directory)
             if source is not None:
                 declared.inputs.append(source)
+        declared.paths = self._part(parse_dag, top) or []
         for name, value in (self._part(top.table, "outputs") or {}).items():
             output = self._part(parse_output, name, value, directory)
             if output is not None:

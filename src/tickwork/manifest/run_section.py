@@ -10,7 +10,7 @@ from tickwork.manifest.faults import quoted
 from tickwork.manifest.fields import Section, type_words
 from tickwork.manifest.schema import Snapshots
 
-RUN_KEYS = ("name", "seed", "start", "tick", "ticks", "until", "on_bad_input", "durability")
+RUN_KEYS = ("name", "seed", "start", "tick", "ticks", "until", "schedule", "on_bad_input", "durability")
 ENGINE_KEYS = ("floats",)
 SNAPSHOT_KEYS = ("every", "share", "keep")
 
@@ -20,6 +20,8 @@ TICK_NS_MAX = 86_400 * 10**9
 DEFAULT_START = "2000-01-01T00:00:00Z"
 DEFAULT_TICK = "100ms"
 UNTIL = ("idle", "ticks")
+LOCKSTEP, DAG = "lockstep", "dag"
+SCHEDULES = (LOCKSTEP, DAG)
 ON_BAD_INPUT = ("report", "stop")
 DURABILITY = ("group", "tick", "off")
 EVERY = ("auto", "never")
@@ -46,6 +48,7 @@ class RunFields:
     tick_ns: int
     ticks: int | None
     until_idle: bool
+    schedule: str
     stop_at_bad_input: bool
     durability: str
 
@@ -74,6 +77,7 @@ def parse_run(top: Section) -> RunFields:
         tick_ns,
         ticks,
         until_idle=until == "idle",
+        schedule=section.choice("schedule", LOCKSTEP, SCHEDULES),
         stop_at_bad_input=on_bad_input == "stop",
         durability=durability,
     )

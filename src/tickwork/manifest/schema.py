@@ -4,6 +4,7 @@ import enum
 from dataclasses import dataclass
 from pathlib import Path
 
+from tickwork.core.dag import Edge
 from tickwork.core.grants import Grants
 from tickwork.core.limits import Limits, RunLimits
 
@@ -92,7 +93,7 @@ class Manifest:
     """A project. `path` is the manifest's own; times are in nanoseconds, `start_ns` since the Unix epoch.
 
     A run ends after `ticks` ticks if that is given, and with `until_idle` also when nothing is left to do.
-    `durability` is `tick`, `group` or `off`.
+    `durability` is `tick`, `group` or `off`. `edges` count if `schedule` is `dag`.
     """
 
     path: Path
@@ -102,6 +103,8 @@ class Manifest:
     tick_ns: int
     ticks: int | None
     until_idle: bool
+    schedule: str
+    edges: tuple[Edge, ...]
     stop_at_bad_input: bool
     durability: str
     snapshots: Snapshots

@@ -14,6 +14,7 @@ from tickwork.journal.writer import Durability
 from tickwork.manifest.edits import AgentSource, BuiltSource, EditsFile
 from tickwork.manifest.files import FileFault, read_regular
 from tickwork.manifest.load import load_manifest
+from tickwork.manifest.run_section import DAG
 from tickwork.manifest.schema import Agent, Language, Manifest
 from tickwork.runtime.project import Project
 from tickwork.runtime.schedule import SnapshotSettings, policy_of
@@ -46,6 +47,7 @@ def assemble(manifest: Manifest, announce: Callable[[str], None] = _silently) ->
         inputs=tuple(InputSpec(item.name, item.topic, item.to, item.rate) for item in manifest.inputs),
         outputs=tuple(item.name for item in manifest.outputs),
         limits=manifest.limits,
+        edges=manifest.edges if manifest.schedule == DAG else (),
     )
     return Project(
         spec=spec,
@@ -61,6 +63,7 @@ def assemble(manifest: Manifest, announce: Callable[[str], None] = _silently) ->
             share=manifest.snapshots.share,
             keep=policy_of(manifest.snapshots.keep),
         ),
+        edges=manifest.edges,
     )
 
 

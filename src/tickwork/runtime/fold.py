@@ -5,17 +5,19 @@ This gives every inbox and every agent's standing at every tick, although the fi
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from tickwork.core.checkpoint import decode_world
+from tickwork.core.dag import EDGES_MAX, Cycle
 from tickwork.core.digest import Digests
-from tickwork.core.entry import Entry, encode_entry
+from tickwork.core.entry import Entry, Fuel, encode_entry
 from tickwork.core.errors import RunFileError
 from tickwork.core.limits import Limits, RunLimits
 from tickwork.core.outcomes import Outcome
 from tickwork.core.requests import arrivals_fault
 from tickwork.core.spec import FLOATS, RunSpec
-from tickwork.core.step import Plan, Settled, plan, settle
-from tickwork.core.world import Status, World, genesis_world
+from tickwork.core.step import Plan, Settled, take
+from tickwork.core.world import Status, World, genesis_world, run_waves
 from tickwork.journal.reader import RunReader, StoredEntry
 from tickwork.journal.snapshots import Snapshot
 from tickwork.manifest.bounds import limits_fault, model_fault
@@ -64,6 +66,12 @@ def check_spec(reader: RunReader) -> None:
         fault = model_fault(model)
         if fault is not None:
             raise RunFileError(f"{reader.path}: model {model.name!r}: {fault}")
+    if len(spec.edges) > EDGES_MAX:
+        raise RunFileError(f"{reader.path}: it has {len(spec.edges)} edges, more than {EDGES_MAX}")
+    try:
+        run_waves(spec)
+    except Cycle as cycle:
+        raise RunFileError(f"{reader.path}: {cycle}") from None
     stated: list[Limits | RunLimits] = [spec.limits]
     stated += [agent.limits for agent in (*spec.agents, *spec.kinds)]
     for limits in stated:
@@ -149,6 +157,22 @@ def _decoded(tick: int, data: bytes, spec: RunSpec) -> World | None:
         return None
 
 
+class _Recorded:
+    """The outcomes of a recorded tick, handed out wave by wave; `RunFileError` if they do not fit a wave."""
+
+    def __init__(self, entry: Entry, fuel: Fuel) -> None:
+        self._tick = entry.tick
+        if len(fuel.used) != len(entry.turns):
+            raise broken(entry.tick)
+        self._left = iter(zip(entry.turns, fuel.used, strict=True))
+
+    def __call__(self, wave: Plan) -> list[Outcome]:
+        found = list(islice(self._left, len(wave.turns)))
+        if [turn.agent for turn, _ in found] != [turn.agent for turn in wave.turns]:
+            raise broken(self._tick)
+        return [Outcome(turn.kind, turn.effects, used, turn.detail) for turn, used in found]
+
+
 def fold(reader: RunReader, world: World | None = None) -> Iterator[FoldedTick]:
     """Yield every recorded tick from `world` (the run's first) on.
 
@@ -160,16 +184,7 @@ def fold(reader: RunReader, world: World | None = None) -> Iterator[FoldedTick]:
         entry, fuel = stored.decode()
         if not fits(reader.spec, world, entry):
             raise broken(stored.tick)
-        planned = plan(world, entry.arrivals)
-        if [turn.agent for turn in planned.turns] != [turn.agent for turn in entry.turns]:
-            raise broken(stored.tick)
-        if len(fuel.used) != len(entry.turns):
-            raise broken(stored.tick)
-        outcomes = [
-            Outcome(turn.kind, turn.effects, used, turn.detail)
-            for turn, used in zip(entry.turns, fuel.used, strict=True)
-        ]
-        settled = settle(world, planned, outcomes)
+        planned, settled = take(world, entry.arrivals, _Recorded(entry, fuel))
         if encode_entry(settled.entry) != stored.entry:
             raise broken(stored.tick)
         yield FoldedTick(world, planned, settled, stored)

@@ -11,7 +11,7 @@ from tickwork.core.digest import Digests
 from tickwork.core.messages import Arrivals
 from tickwork.core.outcomes import Outcome
 from tickwork.core.quiet import Plain, after_plain, is_quiet, settled_plain
-from tickwork.core.step import Settled, plan, settle
+from tickwork.core.step import Plan, Settled, take
 from tickwork.core.world import World
 from tickwork.pool.interface import Pool
 
@@ -59,10 +59,10 @@ class Loop:
         return Ticked(after, record.entry, record.fuel, digests, record.agents, record.messages, record)
 
     def _settle(self, arrivals: Arrivals, outcomes: Sequence[Outcome] | None) -> Ticked:
-        planned = plan(self.world, arrivals)
-        if outcomes is None:
-            outcomes = self._pool.run(self.world, planned)
-        settled = settle(self.world, planned, outcomes)
+        def run(wave: Plan) -> Sequence[Outcome]:
+            return self._pool.run(self.world, wave) if outcomes is None else outcomes
+
+        planned, settled = take(self.world, arrivals, run)
         record = entry.encode_entry(settled.entry)
         fuel = entry.encode(entry.Fuel(settled.fuel))
         digests = digest.advance(self.digests, record, fuel)

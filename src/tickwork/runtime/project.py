@@ -5,9 +5,12 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
+from tickwork.core.dag import Edge
 from tickwork.core.errors import InputError
 from tickwork.core.spec import RunSpec
 from tickwork.journal.writer import Durability
+from tickwork.manifest.dag_section import EXAMPLE
+from tickwork.manifest.run_section import DAG, SCHEDULES
 from tickwork.runtime.schedule import SnapshotSettings
 
 
@@ -18,7 +21,7 @@ class Project:
     An input without a path takes only what is posted to it. `ticks` and `until_idle` are when `run_to_end`
     ends; `stop_at_bad_input` makes the first bad line end the run instead of being reported.
     `durability` says what a committed tick survives, `snapshots` when and how long they are kept; neither has
-    any influence on the run.
+    any influence on the run. `edges` are those declared, which count if the specification has them too.
     """
 
     spec: RunSpec
@@ -30,10 +33,25 @@ class Project:
     stop_at_bad_input: bool = False
     durability: Durability = Durability.GROUP
     snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)
+    edges: tuple[Edge, ...] = ()
 
     def with_seed(self, seed: int) -> "Project":
         """Return the project with another seed."""
         return replace(self, spec=msgspec.structs.replace(self.spec, seed=seed))
+
+    def scheduled(self, schedule: str) -> "Project":
+        """Return the project with ticks of one wave (`lockstep`) or in the order of its edges (`dag`).
+
+        Raises `InputError` for another word, or for `dag` if there are no edges.
+        """
+        if schedule not in SCHEDULES:
+            raise InputError(f"--schedule takes {' or '.join(SCHEDULES)}, not {schedule!r}")
+        if schedule == DAG and not self.edges:
+            raise InputError(
+                f"--schedule dag needs edges, and the manifest has none; add [dag] with {EXAMPLE}"
+            )
+        edges = self.edges if schedule == DAG else ()
+        return replace(self, spec=msgspec.structs.replace(self.spec, edges=edges))
 
     def without_outputs(self) -> "Project":
         """Return the project with outputs that are only recorded."""

@@ -9,14 +9,14 @@ from tickwork.core.digest import Digests
 from tickwork.core.entry import Entry
 from tickwork.core.errors import ModuleError, RunFileError
 from tickwork.core.image import AgentImage
-from tickwork.core.step import Plan, plan
+from tickwork.core.step import plan
 from tickwork.core.world import World
 from tickwork.guest.program import Program
 from tickwork.journal.reader import RunReader, StoredEntry
 from tickwork.journal.verify import chain_fault
 from tickwork.pool.choose import Workers, open_pool
 from tickwork.runtime.comparison import Comparison, Divergence, first_due
-from tickwork.runtime.fold import beginnings, check_spec, first_world, fits
+from tickwork.runtime.fold import beginnings, check_spec, first_world, fits, running
 from tickwork.runtime.kept_states import KeptStates
 from tickwork.runtime.loop import Loop
 from tickwork.runtime.programs import agents_by_module, engine_for
@@ -108,9 +108,10 @@ class Rerun:
             return Divergence(world.tick, None, "the entry does not belong to this run")
         if not self._broken:
             return None
-        planned: Plan = plan(world, recorded.arrivals)
-        for turn in planned.turns:
-            spec = world.agents[turn.agent].spec
+        # In which of several waves an agent takes a turn shows only when the tick is run.
+        due = [turn.agent for turn in plan(world, recorded.arrivals).turns]
+        for agent in due if world.waves.count == 1 else running(world):
+            spec = world.agents[agent].spec
             if spec.module in self._broken:
                 return Divergence(world.tick, spec.id, f"its module is unsound: {self._broken[spec.module]}")
         return None
