@@ -1,4 +1,4 @@
-"""Small worlds for tests, and a loop that drives them through the real `plan` and `settle` without WASM."""
+"""Small worlds for tests, and a loop that drives them through the real core without WASM."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from tickwork.core.grants import Capability, Grant
 from tickwork.core.messages import NO_ARRIVALS, Arrivals
 from tickwork.core.outcomes import Outcome, OutcomeKind
 from tickwork.core.spec import AgentSpec, RunSpec
-from tickwork.core.step import Plan, Settled, Turn, plan, settle
+from tickwork.core.step import Plan, Settled, Turn, plan, take
 from tickwork.core.world import World, genesis_world
 
 # Every power there is.
@@ -80,9 +80,15 @@ class Tick:
 
 def advance_world(world: World, behave: Behaviour, arrivals: Arrivals = NO_ARRIVALS) -> Tick:
     """Run one tick in which each turn comes to what `behave` says."""
-    planned = plan(world, arrivals)
-    outcomes = tuple(behave(turn) for turn in planned.turns)
-    return Tick(world, arrivals, planned, outcomes, settle(world, planned, outcomes))
+    outcomes: list[Outcome] = []
+
+    def run(wave: Plan) -> list[Outcome]:
+        found = [behave(turn) for turn in wave.turns]
+        outcomes.extend(found)
+        return found
+
+    planned, settled = take(world, arrivals, run)
+    return Tick(world, arrivals, planned, tuple(outcomes), settled)
 
 
 def tick(

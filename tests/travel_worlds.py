@@ -28,6 +28,9 @@ HERE = Path(__file__).parent
 ROVER = HERE / "shell_agents" / "rover.c"
 DEDUP = HERE.parent / "examples" / "triage" / "dedup" / "dedup.wasm"
 LANGUAGES = ("c", "python", "rust", "js", "wat")
+# The run in C, in waves.
+WAVES = "waves"
+EDGES = (("teller", "keeper"), ("keeper", "nanny"), ("nanny", "frail"), ("keeper", "worker/*"))
 OUTPUTS = ("told", "late")
 NEVER = SnapshotSettings(every=0)
 
@@ -144,7 +147,7 @@ def modules(language: str) -> dict[str, bytes]:
 
 def subject(language: str) -> str:
     """Return the id of the agent that is written in the language."""
-    return "teller" if language in {"c", "python"} else "extra"
+    return "teller" if language in {"c", "python", WAVES} else "extra"
 
 
 def spec(language: str, *, seed: int = 7, rate: int = 2) -> RunSpec:
@@ -168,6 +171,7 @@ def spec(language: str, *, seed: int = 7, rate: int = 2) -> RunSpec:
         kinds=(worker,),
         inputs=(InputSpec("lines", "ticket" if language == "rust" else "line", readers, rate),),
         outputs=OUTPUTS,
+        edges=EDGES if language == WAVES else (),
     )
 
 

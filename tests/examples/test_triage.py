@@ -71,6 +71,18 @@ def test_twenty_agents_in_three_languages_and_war_rooms_take_part(morning):
     assert morning.result["agents"] == len(modules) + morning.report[0]["majors"]
 
 
+def test_in_waves_the_same_tickets_are_resolved_two_ticks_sooner(morning, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("waves")
+    waves = run(folder / "waves", "--schedule", "dag", "--ticks", "2000")
+    assert waves.result["status"] == "idle"
+    assert tickwork("replay", str(waves.file)).returncode == 0
+    was, now = morning.report[0], waves.report[0]
+    for name in ("tickets", "incidents", "merged", "returned", "rerouted", "majors", "unresolved"):
+        assert now[name] == was[name]
+    assert now["median_wait"] == was["median_wait"] - 2
+    assert waves.result["ticks"] < morning.result["ticks"]
+
+
 def test_the_run_has_the_digests_that_every_machine_gives_it(morning):
     """A change of an agent, the Python guest or the core changes these on purpose, and nothing else may."""
     assert morning.result["digest"] == DIGEST

@@ -8,6 +8,8 @@ from pathlib import Path
 import pool_worlds
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
 from pool_worlds import TICKS, arrivals, pool_runs, programs
 
 import determined_run
@@ -72,6 +74,15 @@ def assert_agree(
 @given(pool_runs())
 def test_random_runs_are_the_same_on_every_pool(spec: RunSpec) -> None:
     assert_agree(spec, programs(), TICKS, arrivals)
+
+
+@given(pool_runs(), st.data())
+def test_random_runs_in_waves_are_the_same_on_every_pool(spec: RunSpec, data: st.DataObject) -> None:
+    order = data.draw(st.permutations([agent.id for agent in spec.agents]))
+    places = st.integers(0, len(order) - 1)
+    pairs = st.lists(st.tuples(places, places).filter(lambda pair: pair[0] < pair[1]), max_size=8)
+    edges = dict.fromkeys((order[start], order[end]) for start, end in data.draw(pairs))
+    assert_agree(replace(spec, edges=tuple(edges)), programs(), TICKS, arrivals)
 
 
 def test_every_way_to_go_wrong_is_the_same_on_every_pool() -> None:

@@ -1,6 +1,6 @@
 """Laws of moving around in a run: whoever leaves it at any tick and goes on comes to the same end.
 
-Each holds for an agent of every guest language.
+Each holds for an agent of every guest language, and in waves.
 """
 
 import shutil
@@ -26,12 +26,12 @@ from tickwork.runtime.replay import replay
 from tickwork.runtime.resume import resume
 from tickwork.runtime.schedule import SnapshotSettings
 from tickwork.runtime.seek import Recording
-from travel_worlds import LANGUAGES
+from travel_worlds import LANGUAGES, WAVES
 
 LINES = 24
-IN_EACH_LANGUAGE = pytest.mark.parametrize("language", LANGUAGES)
+IN_EACH_LANGUAGE = pytest.mark.parametrize("language", [*LANGUAGES, WAVES])
 # Examples in Python cost ten times as much as in C.
-EXAMPLES = {"c": 12, "rust": 8, "js": 6, "python": 4, "wat": 8}
+EXAMPLES = {"c": 12, WAVES: 8, "rust": 8, "js": 6, "python": 4, "wat": 8}
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def test_an_agent_at_every_tick_is_the_one_that_the_run_had(lived, language):
         for tick in range(was.ticks + 1):
             moment = recording.at(tick)
             # The others cost as much and are C in every language's run.
-            names = moment.agents if language == "c" else (travel_worlds.subject(language),)
+            names = moment.agents if language in {"c", WAVES} else (travel_worlds.subject(language),)
             found = {
                 name: moment.agent(name).image().digest()
                 for name in names

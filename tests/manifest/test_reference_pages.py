@@ -7,7 +7,7 @@ import pytest
 
 from tickwork.core.grants import Capability
 from tickwork.core.limits import Limits, RunLimits
-from tickwork.manifest import agent_section, flow_sections, grants, load, run_section
+from tickwork.manifest import agent_section, dag_section, flow_sections, grants, load, run_section
 from tickwork.manifest.bounds import LIMIT_BOUNDS
 from tickwork.manifest.schema import LANGUAGE_OF_SUFFIX, Snapshots
 
@@ -29,6 +29,7 @@ def section(title: str) -> str:
     ("title", "keys"),
     [
         ("`[run]`", run_section.RUN_KEYS),
+        ("`[dag]`", dag_section.DAG_KEYS),
         ("`[engine]`", run_section.ENGINE_KEYS),
         ("`[snapshots]`", run_section.SNAPSHOT_KEYS),
         ("`[[agents]]`", agent_section.AGENT_KEYS),

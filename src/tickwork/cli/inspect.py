@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from tickwork.cli.console import print_json, print_line, print_rows, say
+from tickwork.cli.graph import show_graph
 from tickwork.cli.moment import Wanted, show_moment
 from tickwork.core.errors import InputError
 from tickwork.journal.reader import RunReader
@@ -47,11 +48,20 @@ def inspect(
         tuple[int, int] | None,
         typer.Option("--memory-diff", metavar="T1 T2", help="With --agent: its memory at two moments."),
     ] = None,
+    graph: Annotated[
+        str | None,
+        typer.Option(
+            "--graph", metavar="LANGUAGE", help="The waves' graph: text, or mermaid or dot to draw it."
+        ),
+    ] = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print JSON: one object a line for a view that has rows, else one.")
     ] = False,
 ) -> None:
     """Show a run file's agents, ticks, messages, effects or logs, or the world at any tick."""
+    if graph is not None:
+        show_graph(file, graph, json=json)
+        return
     ranged = tick is not None or bool(first) or last is not None
     wanted = Wanted(agent, at, memory_diff, hexdump, state=state, memory=memory)
     if wanted.is_moment:
