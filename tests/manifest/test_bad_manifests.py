@@ -66,7 +66,6 @@ BAD = {
     # Unknown keys.
     "unknown table": (GOOD + "[agent]\n", ":6: agent: unknown key; did you mean 'agents'?; allowed here: run"),
     "tools are not known yet": (GOOD + "[tools.x]\n", ":6: tools: unknown key; allowed here: run,"),
-    "models are not known yet": (GOOD + "[models.x]\n", ":6: models: unknown key"),
     "unknown run key": (RUN + "sed = 1\n" + A, ":3: run.sed: unknown key; did you mean 'seed'?; allowed here: name"),
     "unknown engine key": (GOOD + "[engine]\nfloat = 1\n", ":7: engine.float: unknown key; did you mean 'floats'?"),
     "unknown agent key": (GOOD + 'modul = "x"\n', ":6: agents[0].modul (agent 'a'): unknown key; did you mean 'module'?"),
@@ -129,6 +128,37 @@ BAD = {
         ":7: engine.floats: is 'fats'; did you mean 'fast'?; it can be: 'portable', 'fast'",
     ),
     "unknown durability": (RUN + 'durability = "ticks"\n' + A, ":3: run.durability: is 'ticks'; did you mean 'tick'?; it can"),
+    # [models.NAME].
+    "unknown model key": (GOOD + '[models.m]\npath = "m"\nlatency = 1\n', ":8: models.m.latency: unknown key; did you mean"),
+    "a model from nowhere": (GOOD + "[models.m]\n", ':6: models.m.path: is missing; add path = "models/tiny"'),
+    "a model from two places": (
+        GOOD + '[models.m]\npath = "m"\ncached = "m"\n',
+        ":8: models.m.cached: names a model, and so does path; remove one of the two",
+    ),
+    "a model without a name": (GOOD + '[models."a b"]\npath = "m"\n', "models.'a b': the model's name may hold only"),
+    "an empty path of a model": (GOOD + '[models.m]\npath = ""\n', ":7: models.m.path: names no model"),
+    "a variant of a cached model": (
+        GOOD + '[models.m]\ncached = "m"\nvariant = "q4"\n',
+        ":8: models.m.variant: was chosen when the model was added",
+    ),
+    "answers at once": (GOOD + '[models.m]\npath = "m"\nlatency_ticks = 0\n', ":8: models.m.latency_ticks: is 0; it must"),
+    "no tokens": (GOOD + '[models.m]\npath = "m"\ntokens_per_tick = 0\n', ":8: models.m.tokens_per_tick: is 0; it must"),
+    "a default above the most": (
+        GOOD + '[models.m]\npath = "m"\ntokens_default = 9\ntokens_max = 8\n',
+        ":9: models.m.tokens_max: is less than tokens_default, which is 9",
+    ),
+    "unknown provider": (
+        GOOD + '[models.m]\npath = "m"\nproviders = ["gpu"]\n',
+        ":8: models.m.providers[0]: 'gpu' is none",
+    ),
+    "a grant of no model": (
+        GOOD + 'grants = ["infer:n"]\n[models.m]\npath = "m"\n',
+        "agents[0].grants[0] (agent 'a'): 'infer:n' names no model (there are: m); correct it, or add [models.NAME]",
+    ),
+    "tokens of a timer": (
+        GOOD + 'grants = [{ capability = "timer", tokens_per_run = 1 }]\n',
+        ":6: agents[0].grants[0].tokens_per_run (agent 'a'): bounds what models answer, and timer asks none; remove it",
+    ),
     # [snapshots].
     "unknown snapshot key": (GOOD + "[snapshots]\nevry = 1\n", ":7: snapshots.evry: unknown key; did you mean 'every'?"),
     "snapshots is no table": ("snapshots = 5\n" + GOOD, ":1: snapshots: must be a table, not a whole number"),

@@ -15,7 +15,7 @@ from tickwork.manifest.bounds import LIMIT_BOUNDS, limits_fault
 from tickwork.manifest.faults import line_of
 from tickwork.manifest.files import FileFault, read_regular
 from tickwork.manifest.load import load_manifest
-from tickwork.manifest.schema import BundledModule, Language, Manifest, Snapshots
+from tickwork.manifest.schema import BundledModule, Language, Manifest, Model, Snapshots
 
 FULL = """
 [run]
@@ -56,7 +56,8 @@ kind = "desk"
 module = "team.cpp"
 count = 3
 config = "raw bytes"
-grants = ["spawn:worker", "stop:worker/*", "publish:news", "infer:any", "call:tool-*", "send:router"]
+grants = ["spawn:worker", "stop:worker/*", "publish:news", "call:tool-*", "send:router",
+  { capability = "infer:any", tokens_per_tick = 5, tokens_per_run = 6 }]
 
 [kinds.worker]
 module = "worker.wasm"
@@ -74,6 +75,17 @@ path = "-"
 [outputs.report]
 path = "out/report.jsonl"
 [outputs.quiet]
+
+[models.any]
+path = "models/any"
+variant = "q4"
+latency_ticks = 3
+tokens_per_tick = 2
+tokens_max = 100
+tokens_default = 50
+providers = ["cuda", "cpu"]
+[models.small]
+cached = "tiny"
 """
 
 
@@ -128,6 +140,15 @@ def test_agents_are_as_written_and_counted(full: Manifest, project: Path) -> Non
         Grant(Capability.OUTPUT, "report", 4, 9),
         Grant(Capability.TIMER),
     )
+
+
+def test_models_are_as_written(full: Manifest, project: Path) -> None:
+    assert full.models == (
+        Model("any", str(project / "models/any"), None, "q4", 3, 2, 50, 100, 4096, 10_000, ("cuda", "cpu")),
+        Model("small", None, "tiny", "", 1, None, 256, 4096, 4096, 10_000, ("cpu",)),
+    )
+    bounded = Grant(Capability.INFER, "any", tokens_per_tick=5, tokens_per_run=6)
+    assert bounded in full.agents[1].grants
 
 
 def test_limits_come_from_the_agent_then_the_defaults_then_tickwork(full: Manifest) -> None:

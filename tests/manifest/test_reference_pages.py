@@ -7,8 +7,17 @@ import pytest
 
 from tickwork.core.grants import Capability
 from tickwork.core.limits import Limits, RunLimits
-from tickwork.manifest import agent_section, dag_section, flow_sections, grants, load, run_section
-from tickwork.manifest.bounds import LIMIT_BOUNDS
+from tickwork.inference.providers import PROVIDERS
+from tickwork.manifest import (
+    agent_section,
+    dag_section,
+    flow_sections,
+    grants,
+    load,
+    model_section,
+    run_section,
+)
+from tickwork.manifest.bounds import LIMIT_BOUNDS, MODEL_BOUNDS
 from tickwork.manifest.schema import LANGUAGE_OF_SUFFIX, Snapshots
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
@@ -35,6 +44,7 @@ def section(title: str) -> str:
         ("`[[agents]]`", agent_section.AGENT_KEYS),
         ("`[inputs.NAME]`", flow_sections.INPUT_KEYS),
         ("`[outputs.NAME]`", flow_sections.OUTPUT_KEYS),
+        ("`[models.NAME]`", model_section.MODEL_KEYS),
     ],
 )
 def test_every_key_has_a_row_and_every_row_a_key(title: str, keys: tuple[str, ...]) -> None:
@@ -44,6 +54,20 @@ def test_every_key_has_a_row_and_every_row_a_key(title: str, keys: tuple[str, ..
 def test_every_grant_and_its_keys_have_a_row() -> None:
     found = rows(section("Grants"))
     assert {name.partition(":")[0] for name in found} == {*map(str, Capability), *grants.GRANT_KEYS}
+
+
+def test_the_defaults_and_bounds_of_models_are_the_documented_ones(tmp_path: Path) -> None:
+    found = rows(section("`[models.NAME]`"))
+    model = model_section.parse_model("m", {"path": "m"}, tmp_path)
+    for key, (low, high) in MODEL_BOUNDS.items():
+        bounds = re.fullmatch(r"integer, (\d+) to (\d+)\^(\d+)", found[key][0])
+        assert bounds is not None, key
+        assert (low, high) == (int(bounds[1]), int(bounds[2]) ** int(bounds[3])), key
+        default = getattr(model, key)
+        assert found[key][1] == ("none" if default is None else f"`{default}`"), key
+    assert model.providers == ("cpu",)
+    assert set(re.findall(r"`(\w+)`", found["providers"][2])) == set(PROVIDERS)
+    assert tuple(PROVIDERS) == model_section.PROVIDER_NAMES
 
 
 def test_every_table_has_a_heading() -> None:

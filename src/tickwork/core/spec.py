@@ -16,6 +16,11 @@ from tickwork.core.supervision import NO_SUPERVISION, Supervision
 # How floats are computed: with the same bits everywhere, or as this processor and this engine happen to.
 FLOATS_PORTABLE = "portable"
 FLOATS_FAST = "fast"
+# A model's numbers where its declaration does not say.
+TOKENS_DEFAULT = 256
+TOKENS_MAX = 4096
+CONTEXT_TOKENS = 4096
+REQUESTS_MAX = 10_000
 # What a model is asked and answers: conversations, or tensors.
 LANGUAGE = "language"
 PLAIN = "plain"

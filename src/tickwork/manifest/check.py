@@ -14,7 +14,7 @@ from tickwork.core.limits import RunLimits
 from tickwork.manifest.dag_section import EXAMPLE, Path, dag_faults
 from tickwork.manifest.faults import Fault, KeyPath, did_you_mean, listed, quoted
 from tickwork.manifest.flow_sections import STREAM, InputFields
-from tickwork.manifest.schema import Agent, Input, Output
+from tickwork.manifest.schema import Agent, Input, Model, Output
 
 
 @dataclass(slots=True)
@@ -27,6 +27,7 @@ class Declared:
     kinds: list[tuple[KeyPath, Agent]] = field(default_factory=list)
     inputs: list[InputFields] = field(default_factory=list)
     outputs: list[Output] = field(default_factory=list)
+    models: list[Model] = field(default_factory=list)
     paths: list[Path] = field(default_factory=list)
     wants_dag: bool = False
 
@@ -111,6 +112,7 @@ class _Names:
         self._agents = dict.fromkeys(agent.id for agent in declared.agents)
         self._kinds = dict.fromkeys(kind.id for _, kind in declared.kinds)
         self._outputs = dict.fromkeys(output.name for output in declared.outputs)
+        self._models = dict.fromkeys(model.name for model in declared.models)
         self._topics = dict.fromkeys(topic for holder in holders for topic in holder.subscribe)
 
     def fault(self, grant: Grant) -> str | None:
@@ -126,7 +128,9 @@ class _Names:
                 return _missing(
                     grant.target, self._topics, "topic that anyone subscribes to", "let one subscribe"
                 )
-            case Capability.TIMER | Capability.INFER | Capability.CALL:
+            case Capability.INFER:
+                return _missing(grant.target, self._models, "model", "add [models.NAME]")
+            case Capability.TIMER | Capability.CALL:
                 return None
 
     def _agent_fault(self, target: str) -> str | None:

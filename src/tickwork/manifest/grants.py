@@ -5,7 +5,8 @@ from tickwork.core.names import RUNTIME_SENDER, name_fault
 from tickwork.manifest.faults import Fault, KeyPath, did_you_mean, listed, quoted
 from tickwork.manifest.fields import Section, type_words
 
-GRANT_KEYS = ("capability", "per_tick", "per_run")
+GRANT_KEYS = ("capability", "per_tick", "per_run", "tokens_per_tick", "tokens_per_run")
+_TOKEN_KEYS = GRANT_KEYS[3:]
 # More often than this nothing happens in one run.
 USES_MAX = 10**12
 
@@ -22,12 +23,16 @@ def parse_grant(value: object, at: KeyPath, whose: str) -> Grant:
     section = Section(value, at, GRANT_KEYS, whose)
     section.require("capability", 'capability = "send:NAME"')
     grant = _grant_from_text(section.text("capability", ""), (*at, "capability"), whose)
-    return Grant(
-        grant.capability,
-        grant.target,
-        section.integer("per_tick", 1, 1, USES_MAX) if "per_tick" in section else None,
-        section.integer("per_run", 1, 1, USES_MAX) if "per_run" in section else None,
-    )
+    if grant.capability is not Capability.INFER:
+        for key in _TOKEN_KEYS:
+            if key in section:
+                raise section.fault(key, f"bounds what models answer, and {grant} asks none; remove it")
+    bounds = {
+        key: section.integer(key, 1, 1, USES_MAX)
+        for key in GRANT_KEYS
+        if key in section and key != "capability"
+    }
+    return Grant(grant.capability, grant.target, **bounds)
 
 
 def topic_fault(topic: str) -> str | None:

@@ -17,12 +17,25 @@ from tickwork.manifest.faults import Fault, KeyPath, line_of
 from tickwork.manifest.fields import Section
 from tickwork.manifest.files import FileFault, read_regular
 from tickwork.manifest.flow_sections import parse_input, parse_output
+from tickwork.manifest.model_section import parse_model
 from tickwork.manifest.run_section import DAG, parse_engine, parse_run, parse_snapshots
 from tickwork.manifest.schema import Manifest
 
 MANIFEST_NAME = "tickwork.toml"
 MANIFEST_BYTES_MAX = 4 * 1024 * 1024
-TOP_KEYS = ("run", "engine", "snapshots", "limits", "defaults", "agents", "kinds", "inputs", "outputs", "dag")
+TOP_KEYS = (
+    "run",
+    "engine",
+    "snapshots",
+    "limits",
+    "defaults",
+    "agents",
+    "kinds",
+    "inputs",
+    "outputs",
+    "dag",
+    "models",
+)
 DEFAULTS_KEYS = ("limits",)
 
 # Locating a fault costs some parses of the file; the first of so many is near enough to the first.
@@ -103,6 +116,7 @@ class _Reading:
             kinds=tuple(kind for _, kind in declared.kinds),
             inputs=check.resolve_inputs(declared),
             outputs=tuple(declared.outputs),
+            models=tuple(declared.models),
         )
 
     def _declare(self, top: Section, declared: check.Declared) -> None:
@@ -127,6 +141,10 @@ class _Reading:
             output = self._part(parse_output, name, value, directory)
             if output is not None:
                 declared.outputs.append(output)
+        for name, value in (self._part(top.table, "models") or {}).items():
+            model = self._part(parse_model, name, value, directory)
+            if model is not None:
+                declared.models.append(model)
 
     def _part(self, parse: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         try:

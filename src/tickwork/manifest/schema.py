@@ -76,6 +76,27 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Model:
+    """A model that agents may ask: in the folder `path`, absolute, or in the cache under the name `cached`.
+
+    `variant` is which of several files in the folder; `providers` where to run it, the first choice first.
+    The others are those of `core.spec.ModelSpec`.
+    """
+
+    name: str
+    path: str | None
+    cached: str | None
+    variant: str
+    latency_ticks: int
+    tokens_per_tick: int | None
+    tokens_default: int
+    tokens_max: int
+    context_tokens: int
+    requests_max: int
+    providers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshots:
     """When snapshots are taken, and which stay; no digest depends on it.
 
@@ -114,3 +135,4 @@ class Manifest:
     kinds: tuple[Agent, ...]
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...]
+    models: tuple[Model, ...] = ()
