@@ -40,6 +40,10 @@ class NoRoomError(ModelError):
     """
 
 
+class TooLargeError(NoRoomError):
+    """A model is larger than its device's whole budget."""
+
+
 class Resident(NamedTuple):
     """A model in memory: the device of its weights, its bytes with those of its engines, and its users."""
 
@@ -179,7 +183,7 @@ class Residency:
         for place, budget in self._budgets.items():
             whole = need.weights * (place == device) + need.engine * (place == CPU)
             if whole > budget:
-                raise ModelError(
+                raise TooLargeError(
                     f"{source.name} needs {whole} bytes on {place}, and the budget there is {budget}; raise "
                     "it, or lower the model's slots, context or prefix_bytes"
                 )

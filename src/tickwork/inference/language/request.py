@@ -2,7 +2,8 @@
 
 Fields that other servers know and OpenAI does not: `top_k`, `min_p`, `repetition_penalty` and the response
 format `{"type": "regex", "regex": ...}`. An unknown field is an error: a request that asks for what will not
-happen should not look answered. `seed` left out means the caller's (in a run: the agent's turn decides it).
+happen should not look answered. `stream` asks whoever serves the request for its text in pieces and changes
+no answer. `seed` left out means the caller's (in a run: the agent's turn decides it).
 """
 
 from typing import Annotated, Any, Literal
@@ -95,6 +96,7 @@ class ChatRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] = 0
     response_format: ResponseFormat = PlainText()
     n: Annotated[int, Meta(ge=1, le=1)] = 1
+    stream: bool = False
     user: Annotated[str, Meta(max_length=256)] = ""
 
     @property
