@@ -145,7 +145,7 @@ BAD = {
     "no tokens": (GOOD + '[models.m]\npath = "m"\ntokens_per_tick = 0\n', ":8: models.m.tokens_per_tick: is 0; it must"),
     "a default above the most": (
         GOOD + '[models.m]\npath = "m"\ntokens_default = 9\ntokens_max = 8\n',
-        ":9: models.m.tokens_max: is less than tokens_default, which is 9",
+        ":8: models.m.tokens_default: is more than tokens_max, which is 8",
     ),
     "unknown provider": (
         GOOD + '[models.m]\npath = "m"\nproviders = ["gpu"]\n',

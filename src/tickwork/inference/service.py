@@ -33,6 +33,10 @@ Settings = LoadSettings | PlainSettings
 Parsed = ChatRequest | TensorRequest
 
 
+# The texts of tokens, one for each, and the provider that computed them.
+Texts = tuple[tuple[str, ...], str]
+
+
 class Served(NamedTuple):
     """A model that is served, where it is and how it is loaded."""
 
@@ -40,8 +44,8 @@ class Served(NamedTuple):
     settings: Settings
 
 
-class Asked(NamedTuple):
-    """A request: `key` names it among all, `model` says of whom; `seed` counts where the body has none."""
+class _Asked(NamedTuple):
+    """A request as submitted."""
 
     key: str
     model: str
@@ -70,20 +74,23 @@ class Service:
         self._residency = Residency() if residency is None else residency
         self._desks = {name: _Desk(name, served, self._residency, memo) for name, served in models.items()}
         self._changed = threading.Condition()
-        self._incoming: deque[Asked | str] = deque()
+        self._incoming: deque[_Asked | str] = deque()
         self._answers: dict[str, Answer] = {}
-        self._texts: dict[str, tuple[str, ...]] = {}
+        self._texts: dict[str, Texts] = {}
         self._streamed: dict[str, str] = {}
         self._failure: BaseException | None = None
         self._closing = False
         self._thread: threading.Thread | None = None
 
-    def submit(self, asked: Asked, *, stream: bool = False) -> None:
-        """Take a request on; with `stream` its texts can be had before it is finished."""
+    def submit(self, key: str, model: str, body: bytes, seed: int, *, stream: bool = False) -> None:
+        """Take a request on; with `stream` its texts can be had before it is finished.
+
+        `key` names it among all, `model` says of whom; `seed` counts where the body has none.
+        """
         with self._changed:
-            self._incoming.append(asked)
+            self._incoming.append(_Asked(key, model, body, seed))
             if stream:
-                self._streamed[asked.key] = asked.model
+                self._streamed[key] = model
             self._changed.notify_all()
         if self._thread is None:
             self._thread = threading.Thread(target=self._serve, name="tickwork inference", daemon=True)
@@ -106,10 +113,11 @@ class Service:
                 self._forget(key)
             return found
 
-    def texts(self, key: str, tokens: int, timeout_s: float) -> tuple[str, ...] | None:
+    def texts(self, key: str, tokens: int, timeout_s: float) -> Texts | None:
         """Return the texts of a streamed request's first `tokens` tokens, fewer if there are no more.
 
-        None if they are not there in time; a request that failed has none. Raises HostError.
+        And what computes them. None if they are not there in time; a request that failed has none. Raises
+        HostError.
         """
         with self._changed:
             self._changed.wait_for(
@@ -132,11 +140,12 @@ class Service:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _texts_of(self, key: str, tokens: int) -> tuple[str, ...] | None:
+    def _texts_of(self, key: str, tokens: int) -> Texts | None:
         if key in self._answers:
-            return self._answers[key].pieces[:tokens]
-        texts = self._texts.get(key, ())
-        return texts[:tokens] if len(texts) >= tokens else None
+            answer = self._answers[key]
+            return answer.pieces[:tokens], answer.provider
+        texts, provider = self._texts.get(key, ((), CPU))
+        return (texts[:tokens], provider) if len(texts) >= tokens else None
 
     def _forget(self, key: str) -> None:
         self._answers.pop(key, None)
@@ -185,9 +194,7 @@ class Service:
         with self._changed:
             cancelled = {item for item in self._incoming if isinstance(item, str)}
             self._answers.update((key, answer) for key, answer in answers if key not in cancelled)
-            self._texts.update(
-                (key, found) for key, found in texts.items() if key in self._streamed and found
-            )
+            self._texts.update((key, found) for key, found in texts.items() if key in self._streamed)
             self._changed.notify_all()
         return True
 
@@ -219,7 +226,7 @@ class _Desk:
         """Whether the model is in use."""
         return self._loaded is not None
 
-    def submit(self, asked: Asked) -> None:
+    def submit(self, asked: _Asked) -> None:
         """Take a request on."""
         try:
             request: Parsed
@@ -249,14 +256,14 @@ class _Desk:
         if self._loaded is not None:
             self._loaded.engine.cancel(key)
 
-    def texts(self, key: str) -> tuple[str, ...]:
+    def texts(self, key: str) -> Texts:
         """Return the texts of a request's tokens so far, none if it is not under way."""
         if not isinstance(self._loaded, Loaded):
-            return ()
+            return (), CPU
         try:
-            return self._loaded.engine.pieces(key)
+            return self._loaded.engine.pieces(key), self._loaded.provider
         except KeyError:
-            return ()
+            return (), self._loaded.provider
 
     def step(self, *, wait_for_room: bool) -> list[tuple[str, Answer]]:
         """Take the requests a step further and return the answers that are ready. Raises HostError."""

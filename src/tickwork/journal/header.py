@@ -38,7 +38,8 @@ class Header(msgspec.Struct, frozen=True):
     those bytes. `engine` is a name and a version (`wasmtime 50.0.1`), `engine_config` the hex hash of its
     settings, `isa` and `os` are as the platform names them. `start_tick` is the first tick in the file and
     `start` are the digests before it; only a fork, which has a `parent`, begins elsewhere than at genesis.
-    `launch` is how the run was started, in the runtime's own bytes; no digest depends on it.
+    `launch` is how the run was started, in the runtime's own bytes; no digest depends on it. `inference` says
+    what computes the answers of its models (`inference.makers`); it is empty for a run without any.
     """
 
     format: int
@@ -54,6 +55,7 @@ class Header(msgspec.Struct, frozen=True):
     start_tick: int = 0
     parent: Parent | None = None
     launch: bytes = b""
+    inference: str = ""
 
     def genesis(self) -> Digests:
         """Return the digests before tick 0 of a run of this specification that is no fork."""
@@ -87,6 +89,7 @@ def header_of(  # noqa: PLR0913 - a header has as many parts
     os: str,
     parent: Parent | None = None,
     launch: bytes = b"",
+    inference: str = "",
 ) -> Header:
     """Return the header of a new run of `spec`, in this version's format and ABI.
 
@@ -108,6 +111,7 @@ def header_of(  # noqa: PLR0913 - a header has as many parts
         start_tick=0 if parent is None else parent.tick,
         parent=parent,
         launch=launch,
+        inference=inference,
     )
 
 
@@ -116,6 +120,8 @@ def header_rows(header: Header) -> dict[str, Value]:
     rows: dict[str, Value] = msgspec.structs.asdict(header)
     rows["start"] = header.start.digest + header.start.exact
     del rows["parent"]
+    if not header.inference:
+        del rows["inference"]
     if header.parent is not None:
         rows["parent"] = _encode_parent(header.parent)
     return rows

@@ -45,10 +45,10 @@ def parse_model(name: str, value: object, directory: Path) -> Model:
         raise section.fault(
             "path" if "path" in section else "cached", "names no model; give its folder or name"
         )
-    tokens_default = _number(section, "tokens_default", TOKENS_DEFAULT)
-    tokens_max = _number(section, "tokens_max", max(TOKENS_MAX, tokens_default))
+    tokens_max = _number(section, "tokens_max", TOKENS_MAX)
+    tokens_default = _number(section, "tokens_default", min(TOKENS_DEFAULT, tokens_max))
     if tokens_default > tokens_max:
-        raise section.fault("tokens_max", f"is less than tokens_default, which is {tokens_default}")
+        raise section.fault("tokens_default", f"is more than tokens_max, which is {tokens_max}")
     return Model(
         name=name,
         path=resolved(directory, path) if path else None,

@@ -16,6 +16,7 @@ from tickwork.manifest.files import FileFault, read_regular
 from tickwork.manifest.load import load_manifest
 from tickwork.manifest.run_section import DAG
 from tickwork.manifest.schema import Agent, Language, Manifest
+from tickwork.runtime.models import resolve_model
 from tickwork.runtime.project import Project
 from tickwork.runtime.schedule import SnapshotSettings, policy_of
 
@@ -35,6 +36,7 @@ def load_project(path: Path, announce: Callable[[str], None] = _silently) -> Pro
 
 def assemble(manifest: Manifest, announce: Callable[[str], None] = _silently) -> Project:
     """Return the project of a manifest. Equal sources give equal hashes, whatever their place and order."""
+    models = [resolve_model(model) for model in manifest.models]
     build = _Build(manifest.path.parent, manifest.limits.module_bytes, announce)
     spec = RunSpec(
         name=manifest.name,
@@ -48,6 +50,7 @@ def assemble(manifest: Manifest, announce: Callable[[str], None] = _silently) ->
         outputs=tuple(item.name for item in manifest.outputs),
         limits=manifest.limits,
         edges=manifest.edges if manifest.schedule == DAG else (),
+        models=tuple(spec for spec, _ in models),
     )
     return Project(
         spec=spec,
@@ -58,6 +61,7 @@ def assemble(manifest: Manifest, announce: Callable[[str], None] = _silently) ->
         until_idle=manifest.until_idle,
         stop_at_bad_input=manifest.stop_at_bad_input,
         durability=Durability(manifest.durability),
+        models={spec.name: place for spec, place in models},
         snapshots=SnapshotSettings(
             every=manifest.snapshots.every,
             share=manifest.snapshots.share,

@@ -7,6 +7,7 @@ import msgspec
 from tickwork.core.spec import RunSpec
 from tickwork.journal.retention import KeepAll, KeepLast, Policy, Thin
 from tickwork.journal.writer import Durability
+from tickwork.runtime.model_place import ModelPlace
 from tickwork.runtime.places import STREAM
 from tickwork.runtime.project import Project
 from tickwork.runtime.schedule import DEFAULT_SHARE, SnapshotSettings
@@ -24,6 +25,7 @@ class Launch(msgspec.Struct, frozen=True):
     snapshot_every: int | None = None
     snapshot_share: float = DEFAULT_SHARE
     keep: int | None = None
+    models: dict[str, ModelPlace] = {}
 
 
 _THIN = -1
@@ -45,6 +47,7 @@ def launch_of(project: Project) -> bytes:
             snapshot_every=settings.every,
             snapshot_share=settings.share,
             keep=_kept(settings.keep),
+            models=dict(project.models),
         )
     )
 
@@ -72,6 +75,7 @@ def project_of(spec: RunSpec, launch: bytes) -> Project:
         until_idle=found.until_idle,
         stop_at_bad_input=found.stop_at_bad_input,
         durability=Durability(found.durability) if known else Durability.GROUP,
+        models={model.name: found.models[model.name] for model in spec.models if model.name in found.models},
         snapshots=SnapshotSettings(found.snapshot_every, found.snapshot_share, keep),
     )
 

@@ -11,6 +11,7 @@ from tickwork.core.spec import RunSpec
 from tickwork.journal.writer import Durability
 from tickwork.manifest.dag_section import EXAMPLE
 from tickwork.manifest.run_section import DAG, SCHEDULES
+from tickwork.runtime.model_place import ModelPlace
 from tickwork.runtime.schedule import SnapshotSettings
 
 
@@ -20,6 +21,7 @@ class Project:
 
     An input without a path takes only what is posted to it. `ticks` and `until_idle` are when `run_to_end`
     ends; `stop_at_bad_input` makes the first bad line end the run instead of being reported.
+    `models` says where each model that agents may ask is on this machine.
     `durability` says what a committed tick survives, `snapshots` when and how long they are kept; neither has
     any influence on the run. `edges` are those declared, which count if the specification has them too.
     """
@@ -34,6 +36,7 @@ class Project:
     durability: Durability = Durability.GROUP
     snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)
     edges: tuple[Edge, ...] = ()
+    models: Mapping[str, ModelPlace] = field(default_factory=dict)
 
     def with_seed(self, seed: int) -> "Project":
         """Return the project with another seed."""

@@ -25,10 +25,12 @@ from tickwork.journal.reader import RunReader
 from tickwork.journal.writer import RunWriter
 from tickwork.pool.choose import Workers, open_pool
 from tickwork.pool.inline import InlinePool
+from tickwork.runtime.answers import Answers
 from tickwork.runtime.clock import monotonic_s
 from tickwork.runtime.inputs import BadLine, LineInput, line_fault, take_all
 from tickwork.runtime.launch import launch_of
 from tickwork.runtime.loop import Loop, Ticked
+from tickwork.runtime.models import makers_of_answers
 from tickwork.runtime.outputs import Outputs
 from tickwork.runtime.places import check_places
 from tickwork.runtime.programs import engine_for, open_programs
@@ -61,6 +63,7 @@ def header_for(spec: RunSpec, engine: Engine, *, launch: bytes = b"", parent: Pa
         os=platform.system(),
         launch=launch,
         parent=parent,
+        inference=makers_of_answers() if spec.models else "",
     )
 
 
@@ -97,6 +100,7 @@ class Run:
         header = header_for(project.spec, engine, launch=launch_of(project))
         self._prepare(project, path, report)
         with contextlib.ExitStack() as undo:
+            self._open_answers(undo)
             self._open_inputs(undo, {})
             outputs = Outputs(project.outputs, force=force)
             undo.callback(outputs.abandon)
@@ -143,11 +147,14 @@ class Run:
             undo.callback(reader.close)
             if (resumed.next_tick, resumed.digests) != (rerun.world.tick, rerun.loop.digests):
                 raise RunFileError(f"{path}: was changed by another process just now; try again")
+            self._open_answers(undo)
             self._open_inputs(undo, resumed.cursors)
             self._scheduled = reader.scheduled_arrivals(rerun.world.tick)
             outputs = Outputs.continued(project.outputs, recorded_outputs(reader), force=force)
             undo.pop_all()
         self._start(resumed.writer, outputs, rerun.pool, rerun.loop)
+        if self._answers is not None:
+            self._answers.begin(self.world)
 
     def _prepare(self, project: Project, path: Path, report: Callable[[BadLine], None] | None) -> None:
         self.project = project
@@ -160,6 +167,7 @@ class Run:
         self._posted: list[Input] = []
         self._scheduled = ScheduledArrivals()
         self._finished = False
+        self._answers: Answers | None = None
 
     def _start(self, writer: RunWriter, outputs: Outputs, pool: InlinePool, loop: Loop) -> None:
         self.id = writer.header.run
@@ -184,6 +192,12 @@ class Run:
                     cursor=cursors.get(source),
                 )
                 undo.callback(self._inputs[source].close)
+
+    def _open_answers(self, undo: contextlib.ExitStack) -> None:
+        """Let the models be served that the specification has, if it has any."""
+        self._answers = Answers.of(self.project.spec, self.project.models)
+        if self._answers is not None:
+            undo.callback(self._answers.close)
 
     def _bad_line(self, bad: BadLine) -> None:
         self.tally.bad_lines += 1
@@ -276,6 +290,8 @@ class Run:
     def _tick(self) -> Ticked:
         ticked = self.loop.tick(self._arrivals())
         tick = ticked.world.tick - 1
+        if self._answers is not None and isinstance(ticked.result, Settled):
+            self._answers.follow(ticked.result)
         if self._inputs:
             self._writer.note_inputs({source: item.cursor for source, item in self._inputs.items()})
         self._writer.append(tick, ticked.digests, ticked.entry, ticked.fuel)
@@ -299,12 +315,14 @@ class Run:
         # Agents are only set up in tick 0: a line given to them then would find nobody.
         if tick == 0:
             return Arrivals()
+        # Before any line is taken, since a wish to stop may end the waiting.
+        completions = () if self._answers is None else self._answers.due(self.world, self._while_waiting)
         if tick < self._scheduled.end:
             lines = self._scheduled.at(tick).inputs
         else:
             lines = take_all(self._inputs, [item.rate for item in self.project.spec.inputs])
         posted, self._posted = self._posted, []
-        return Arrivals((*lines, *posted))
+        return Arrivals((*lines, *posted), completions)
 
     def _commit(self, now_s: float) -> None:
         self._writer.commit()
@@ -323,6 +341,8 @@ class Run:
         with contextlib.ExitStack() as stack:
             stack.callback(self._writer.close)
             stack.callback(self._outputs.close)
+            if self._answers is not None:
+                stack.callback(self._answers.close)
             for source in self._inputs.values():
                 stack.callback(source.close)
             self._pool.close()

@@ -9,6 +9,7 @@ from tickwork.journal.reader import RunReader
 from tickwork.pool.choose import Workers
 from tickwork.runtime.inputs import BadLine
 from tickwork.runtime.launch import project_of
+from tickwork.runtime.models import makers_fault
 from tickwork.runtime.record import Run
 from tickwork.runtime.rerun import Rerun
 
@@ -53,6 +54,11 @@ def resume(  # noqa: PLR0913 - everything that a run was started with may change
             raise RunFileError(
                 f"{path}: was recorded on {reader.header.engine} in another configuration; only the same "
                 "engine can go on with it"
+            )
+        fault = makers_fault(reader.header.inference) if reader.spec.models else None
+        if fault is not None:
+            raise RunFileError(
+                f"{path}: only what computed its models' answers can go on with it; it was {fault}"
             )
         first = rerun.world.tick
         for stored in reader.entries(first):

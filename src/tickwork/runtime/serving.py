@@ -1,0 +1,86 @@
+"""What serves a run's models. Imported by `models`, and only where there are any: it needs onnxruntime."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tickwork.core.errors import ManifestError, RunFileError, TickworkError
+from tickwork.core.messages import CPU
+from tickwork.core.spec import LANGUAGE, ModelSpec, RunSpec
+from tickwork.guest.cache import cache_is_temporary
+from tickwork.inference.errors import ModelError
+from tickwork.inference.language.engine import EngineSettings
+from tickwork.inference.language.load import LoadSettings
+from tickwork.inference.makers import Makers, makers
+from tickwork.inference.memo import Memo
+from tickwork.inference.plain.load import PlainSettings
+from tickwork.inference.residency import Residency
+from tickwork.inference.service import Served, Service
+from tickwork.inference.sources import ModelSource, source_at, source_in
+from tickwork.manifest.schema import Model
+from tickwork.runtime.model_cache import model_cache
+from tickwork.runtime.model_place import ModelPlace
+
+__all__ = ["Makers", "makers", "resolve", "serve"]
+
+
+def resolve(model: Model) -> tuple[ModelSpec, ModelPlace]:
+    """Return a declared model with the hash of its files, and its place; raise `ManifestError`."""
+    try:
+        if model.path is not None:
+            source = source_at(Path(model.path), model.variant, model.name)
+        else:
+            source = source_in(model_cache(), model.cached or "")
+    except ModelError as error:
+        raise ManifestError(f"models.{model.name}: {error}") from error
+    spec = ModelSpec(
+        name=model.name,
+        hash=source.hash,
+        latency_ticks=model.latency_ticks,
+        tokens_default=model.tokens_default,
+        tokens_max=model.tokens_max,
+        context_tokens=model.context_tokens,
+        requests_max=model.requests_max,
+        tokens_per_tick=model.tokens_per_tick,
+        kind=source.kind,
+    )
+    return spec, ModelPlace(str(source.folder.absolute()), source.variant, model.providers)
+
+
+def serve(run: RunSpec, places: Mapping[str, ModelPlace], *, memo: bool) -> Service:
+    """Return a service of the run's models; raise `RunFileError` if one of them cannot be found."""
+    served = {model.name: _served(model, places.get(model.name)) for model in run.models}
+    # Where nothing can be kept, models are checked anew in each run.
+    verdicts = None if x
+    return Service(served, Residency(verdicts=verdicts), Memo() if memo else None)
+
+
+def _served(model: ModelSpec, place: ModelPlace | None) -> Served:
+    source = _found(model, place)
+    if source is None:
+        where = "" if place is None else f" at {place.folder}"
+        raise RunFileError(
+            f"the model {model.name} ({model.hash[:12]}) is not{where} any more, nor in the cache; put it "
+            "back, or add it with: tickwork models add FOLDER"
+        )
+    providers = (CPU,) if place is None else place.providers
+    if model.kind != LANGUAGE:
+        return Served(source, PlainSettings(providers=providers))
+    engine = EngineSettings(tokens_default=model.tokens_default)
+    return Served(
+        source, LoadSettings(providers=providers, context_tokens=model.context_tokens, engine=engine)
+    )
+
+
+def _found(model: ModelSpec, place: ModelPlace | None) -> ModelSource | None:
+    """Return the model with the specification's hash where it was, or in the cache, or None."""
+    if place is not None:
+        try:
+            source = source_at(Path(place.folder), place.variant, model.name)
+        except TickworkError:
+            source = None
+        if source is not None and source.hash == model.hash:
+            return source
+    try:
+        return source_in(model_cache(), model.hash)
+    except TickworkError:
+        return None
