@@ -39,7 +39,7 @@ class PendingRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Requests(msgspec.Struct, frozen=True):
-    """All pending requests, in the order in which they were made."""
+    """All pending requests, in the order of their keys."""
 
     pending: Mapping[RequestKey, PendingRequest] = {}
 
@@ -168,5 +168,11 @@ class RequestsEdit:
         """Return the edited requests, those among them that are new, and those that were cancelled."""
         if self._pending is None:
             return self._base, (), ()
-        new = tuple(request for key, request in self._pending.items() if key not in self._base.pending)
-        return Requests(self._pending), new, tuple(self._cancelled)
+        # Where a tick has waves, its requests are not made in the order of agents.
+        new = sorted(
+            (request for key, request in self._pending.items() if key not in self._base.pending),
+            key=lambda request: request.key,
+        )
+        for request in new:
+            self._pending[request.key] = self._pending.pop(request.key)
+        return Requests(self._pending), tuple(new), tuple(self._cancelled)

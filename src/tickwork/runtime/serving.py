@@ -50,7 +50,7 @@ def serve(run: RunSpec, places: Mapping[str, ModelPlace], *, memo: bool) -> Serv
     """Return a service of the run's models; raise `RunFileError` if one of them cannot be found."""
     served = {model.name: _served(model, places.get(model.name)) for model in run.models}
     # Where nothing can be kept, models are checked anew in each run.
-    verdicts = None if x
+    verdicts = None if cache_is_temporary() else model_cache()
     return Service(served, Residency(verdicts=verdicts), Memo() if memo else None)
 
 
