@@ -96,6 +96,24 @@ def speedup(spin, heavy, ticks):
     }
 
 
+def python_speedup(count, ticks):
+    """The turns of Python agents on one worker and on two, there and back again, with the journal."""
+    count, ticks = int(count), int(ticks)
+    seconds = {1: 0.0, 2: 0.0}
+    for workers in (1, 2, 2, 1):
+        project = desk_project(count)
+        with tempfile.TemporaryDirectory() as folder, tickwork_run(project, folder, workers) as run:
+            run.advance()
+            run.post("tickets", TICKET)
+            run.advance(WARM_TICKS)
+            started = time.perf_counter()
+            run.advance(ticks)
+            run.finish()
+            seconds[workers] += time.perf_counter() - started
+            assert not run.tally.failed, run.tally.failed
+    return {"speedup": seconds[1] / seconds[2], "turn_us": seconds[1] / 2 / ticks / count * 1e6}
+
+
 def million(messages):
     """Resident memory while a run delivers so many messages, after a fifth of them and at the end."""
     with tempfile.TemporaryDirectory() as folder, recorded(tiny_project(200, 0), folder) as run:
@@ -398,6 +416,7 @@ MEASUREMENTS = {
     "windows": viewing.windows,
     "tiny-sum": tiny_sum,
     "speedup": speedup,
+    "python-speedup": python_speedup,
     "million": million,
     "epidemic": epidemic,
     "epidemic-mesa": epidemic_mesa,

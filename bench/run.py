@@ -163,7 +163,13 @@ def python_turn(repeat: int) -> list[tuple[str, float, str]]:
     for _ in range(repeat):
         guest.append(measure("python-guest", 20, 300)["us_per_turn"])
         native.append(measure("python-native", 20, 3000)["us_per_turn"])
+    both = [measure("python-speedup", 100, 100) for _ in range(repeat)]
     return [
+        (
+            "Python JSON turns, 100 agents, journaled: 2 workers / 1",
+            statistics.median(one["speedup"] for one in both),
+            "x",
+        ),
         ("Python JSON turn, sandboxed and journaled", statistics.median(guest), "us"),
         (f"Python JSON turn, native CPython {platform.python_version()}", statistics.median(native), "us"),
         (
