@@ -8,7 +8,7 @@ from tickwork.core.effects import Spawn, Stop
 from tickwork.core.entry import Entry, TurnEntry
 from tickwork.core.outcomes import OutcomeKind
 from tickwork.core.spec import AgentSpec, RunSpec
-from tickwork.core.world import AgentState, Status
+from tickwork.core.world import AgentState, Status, run_waves
 
 
 class Member(msgspec.Struct):
@@ -36,6 +36,8 @@ class Cast:
         self.inputs = [source.name for source in spec.inputs]
         self._subscribers: dict[str, list[int]] = {}
         self._kinds = {kind.id: kind for kind in spec.kinds}
+        self._declared = len(spec.agents)
+        self._waves = run_waves(spec)
         self._readers = [source.to for source in spec.inputs]
         if standing is None:
             for agent in spec.agents:
@@ -71,6 +73,12 @@ class Cast:
     def arrival(self, receiver: int, sent: int) -> int:
         """Return the tick in which `receiver` finds a message of tick `sent`; a new agent is set up first."""
         return sent + (2 if self.members[receiver].born == sent > 0 else 1)
+
+    def joined(self, sender: int, receiver: int, sent: int) -> bool:
+        """Return whether a message of tick `sent` arrives in it, if the receiver has a turn there."""
+        to = self.members[receiver]
+        just_set_up = receiver >= self._declared and to.born == sent - 1
+        return not just_set_up and self._waves.joined(self.members[sender].id, to.id)
 
     def learn(self, entry: Entry) -> None:
         """Take in who ended and who was spawned in a tick."""

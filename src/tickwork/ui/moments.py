@@ -311,6 +311,11 @@ def _deliveries(folded: FoldedTick, agent: int) -> dict[int, list[Delivery]]:
     """Return by effect in whose mailbox a turn's messages lie after the tick, and when they are found."""
     tick, after = folded.planned.tick, folded.settled.world
     found: dict[int, list[Delivery]] = {}
+    for planned in folded.planned.turns if after.waves.count > 1 else ():
+        for message in planned.inbox:
+            if message.agent == agent and message.tick == tick and message.kind == MessageClass.MESSAGE:
+                to_id = folded.before.agents[planned.agent].spec.id
+                found.setdefault(message.effect, []).append(Delivery(to_id, tick))
     for to, box in after.mailboxes.items():
         state = after.agents[to]
         due = tick + (2 if state.status == "starting" else 1)

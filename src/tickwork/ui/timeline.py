@@ -4,7 +4,7 @@ A wide window is answered from counts alone, in a time that does not depend on t
 one is read from the file, up to a bound on turns; beyond it counts are given instead.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -224,13 +224,14 @@ class _Drawing:
         self.seen += len(entry.turns)
         if tick >= self._first:
             self._take_inputs(entry)
+        taken = {turn.agent for turn in entry.turns}
         for turn, used in zip(entry.turns, fuel.used, strict=True):
             refused = {refusal.effect for refusal in turn.refusals}
             if tick >= self._first and turn.agent in chosen:
                 self._turns.append((tick, turn.agent, marks_of(turn), used, len(turn.effects)))
             for place, effect in enumerate(turn.effects):
                 if isinstance(effect, (Send, Publish)) and place not in refused:
-                    self._arrow(tick, turn.agent, place, effect)
+                    self._arrow(tick, turn.agent, place, effect, taken)
 
     def _take_inputs(self, entry: Entry) -> None:
         for item in entry.arrivals.inputs:
@@ -238,11 +239,14 @@ class _Drawing:
                 if agent in self._chosen and len(self._inputs) < _ARROWS_MAX:
                     self._inputs.append((entry.tick, agent, item.source))
 
-    def _arrow(self, tick: int, agent: int, place: int, effect: Send | Publish) -> None:
+    def _arrow(
+        self, tick: int, agent: int, place: int, effect: Send | Publish, taken: Container[int]
+    ) -> None:
         for to in self._receivers(effect, tick):
             if agent not in self._chosen and to not in self._chosen:
                 continue
-            found = self._cast.arrival(to, tick)
+            now = to in taken and self._cast.joined(agent, to, tick)
+            found = tick if now else self._cast.arrival(to, tick)
             if found < self._first and tick < self._first:
                 continue
             if len(self._arrows) == _ARROWS_MAX:

@@ -104,7 +104,7 @@ def trace(recording: Recording, tick: int, agent: str, reach: int) -> Trace:
             start = (tick, index)
             if start not in inboxes:
                 raise InputError(f"agent {agent!r} has no turn in tick {tick}")
-            wanted = {start}
+            wanted = _led_to_at_once(start, inboxes)
         names = [state.spec.id for state in folded.settled.world.agents]
     if start is None:
         raise InputError(f"the file has no tick {tick}")
@@ -113,6 +113,15 @@ def trace(recording: Recording, tick: int, agent: str, reach: int) -> Trace:
     _backwards(found, start, inboxes, outcomes, names)
     _forwards(found, start, inboxes, outcomes, names)
     return Trace(found.turns, found.links, first, last, found.cut)
+
+
+def _led_to_at_once(start: Key, inboxes: dict[Key, list[_Cause]]) -> set[Key]:
+    """Return a turn and those of the same tick that it led to, in later waves."""
+    wanted = {start}
+    for key, causes in inboxes.items():
+        if key[0] == start[0] and any(cause.origin in wanted for cause in causes):
+            wanted.add(key)
+    return wanted
 
 
 def _note(
@@ -191,7 +200,8 @@ def _backwards(
 def _forwards(
     found: _Found, start: Key, inboxes: dict[Key, list[_Cause]], outcomes: dict[Key, str], names: list[str]
 ) -> None:
-    later = sorted(key for key in outcomes if key[0] > start[0])
+    # In the order of the record: later waves of a tick after earlier ones.
+    later = [key for key in outcomes if key[0] >= start[0] and key != start]
     depths: dict[Key, int] = {start: 0}
     for key in later:
         causes = [cause for cause in inboxes[key] if cause.origin in depths]
