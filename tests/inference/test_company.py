@@ -1,11 +1,17 @@
 """Whoever shares the batch, an answer has the same bytes: text, tokens, log-probabilities, logit digests."""
 
 import random  # noqa: TID251 - seeded by each test
+from typing import Any
 
+import msgspec
 import pytest
-from model_folders import FREE, MODELS, answers, mixed_requests, opened, request
+from model_folders import CONTEXT, FREE, MODELS, answers, mixed_requests, opened, request, verdict_of
 
 from tickwork.inference.language.engine import EngineSettings
+from tickwork.inference.language.load import LoadSettings, make_engine, open_weights
+from tickwork.inference.language.rows import Logits, Rows
+from tickwork.inference.providers import SessionSettings
+from tickwork.inference.verdicts import GivenVerdict
 
 LIMITED = (("llama-pad", ""), ("llama-even", ""), ("llama-eager", ""), ("llama-eager", "quantized"))
 REQUESTS = mixed_requests(18, seed=11)
@@ -17,6 +23,7 @@ COMPANIES = (
     (EngineSettings(slots=16, chunk=2, prefix_bytes=1 << 24), 8),
     (EngineSettings(slots=2, chunk=33, prefix_bytes=1 << 24), 2),
 )
+THREADS = (1, 2, 8)
 
 
 @pytest.mark.parametrize(("name", "variant"), [*((name, "") for name in FREE), *LIMITED])
@@ -27,6 +34,57 @@ def test_company_arrival_chunks_threads_and_prefix_cache_change_no_answer(name: 
     for seed, (settings, threads) in enumerate(COMPANIES):
         loaded = opened(name, settings, threads=threads, variant=variant)
         assert answers(loaded, REQUESTS, random.Random(seed)) == alone, f"settings {settings}, seed {seed}"
+
+
+class _Watched:
+    """Rows that note how many run at once."""
+
+    def __init__(self, rows: Rows, seen: set[int]) -> None:
+        self._rows = rows
+        self._seen = seen
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._rows, name)
+
+    def decode(self, first: int, tokens: list[int], lengths: list[int]) -> Logits:
+        self._seen.add(len(tokens))
+        return self._rows.decode(first, tokens, lengths)
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_no_batch_size_from_1_to_16_changes_an_answer(name: str) -> None:
+    """Each with another chunk, number of threads, prefix cache and order of arrival."""
+    verdicts = GivenVerdict(verdict_of(name))
+    base = LoadSettings(context_tokens=CONTEXT)
+    weights = [
+        open_weights(
+            MODELS / name, msgspec.structs.replace(base, session=SessionSettings(threads=threads)), verdicts
+        )
+        for threads in THREADS
+    ]
+    requests = mixed_requests(10, seed=12)
+    requests |= {f"long-{n}": request(f"{n} crates", max_tokens=24, logprobs=True) for n in range(16)}
+    alone = None
+    seen: set[int] = set()
+    for slots in range(1, 17):
+        engine = EngineSettings(
+            slots=slots,
+            # Short chunks let few sequences decode at once.
+            chunk=((2, 3, 5, 9) if slots < 6 else (512, 64, 200))[slots % 3],
+            prefix_bytes=(0, 60_000, 1 << 24)[slots % 4 % 3],
+            digest_logits=True,
+        )
+        settings = msgspec.structs.replace(base, engine=engine)
+        loaded = make_engine(weights[slots % len(THREADS)], settings, name)
+        loaded.engine._rows = _Watched(loaded.engine._rows, seen)  # type: ignore[assignment]
+        order = list(requests)
+        random.Random(slots).shuffle(order)
+        for key in order:
+            loaded.engine.submit(key, requests[key], seed=int(key.rpartition("-")[2]))
+        found = {key: msgspec.json.encode(result) for key, result in loaded.engine.run().items()}
+        alone = alone or found
+        assert found == alone, f"{settings.engine}"
+    assert seen == set(range(1, 17))
 
 
 def test_another_seed_gives_another_answer() -> None:

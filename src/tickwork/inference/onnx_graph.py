@@ -47,12 +47,9 @@ class Graph(NamedTuple):
 def read_graph(path: Path) -> Graph:
     """Return the graph of the model at `path`; raises ModelError if the bytes are not a model's."""
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            view = memoryview(mapped)
-            try:
-                return _read_model(view)
-            finally:
-                view.release()
+        with path.open("rb") as file:
+            # Closed with the last view: after an error the frames that made some still hold them.
+            return _read_model(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
     except (OSError, ValueError) as error:
         raise ModelError(f"{path.name} cannot be read as an ONNX model: {error}") from error
 

@@ -38,19 +38,19 @@ class Port(NamedTuple):
 
 def inputs(session: ort.InferenceSession) -> dict[str, Port]:
     """Return the session's inputs by name; raises ModelError for a type that numpy does not have."""
-    return _ports(session.get_inputs())
+    return _ports(_arguments(session.get_inputs()))
 
 
 def outputs(session: ort.InferenceSession) -> dict[str, Port]:
     """Return the session's outputs by name; raises ModelError for a type that numpy does not have."""
-    return _ports(session.get_outputs())
+    return _ports(_arguments(session.get_outputs()))
 
 
 def symbols(session: ort.InferenceSession) -> dict[str, tuple[str | None, ...]]:
     """Return, for each input, the names of its open sizes: equal names are meant to be equal sizes."""
     return {
-        argument.name: tuple(size if isinstance(size, str) and size else None for size in argument.shape)
-        for argument in session.get_inputs()
+        name: tuple(size if isinstance(size, str) and size else None for size in shape)
+        for name, _, shape in _arguments(session.get_inputs())
     }
 
 
@@ -70,11 +70,19 @@ def _address(name: str, array: NDArray[Any]) -> int:
     return int(array.ctypes.data)
 
 
-def _ports(arguments: list[Any]) -> dict[str, Port]:
+def _arguments(found: list[Any]) -> list[tuple[str, str, list[int | str | None]]]:
+    """Return the name, type and shape of each input or output."""
+    try:
+        return [(argument.name, argument.type, argument.shape) for argument in found]
+    except UnicodeDecodeError as error:
+        raise ModelError(f"the model has an input or output whose name is no text: {error}") from error
+
+
+def _ports(arguments: list[tuple[str, str, list[int | str | None]]]) -> dict[str, Port]:
     found = {}
-    for argument in arguments:
-        if argument.type not in _DTYPES:
-            raise ModelError(f"the model's {argument.name} is a {argument.type}, which cannot be passed")
-        shape = tuple(size if isinstance(size, int) and size >= 0 else None for size in argument.shape)
-        found[argument.name] = Port(argument.name, np.dtype(_DTYPES[argument.type]), shape)
+    for name, kind, sizes in arguments:
+        if kind not in _DTYPES:
+            raise ModelError(f"the model's {name} is a {kind}, which cannot be passed")
+        shape = tuple(size if isinstance(size, int) and size >= 0 else None for size in sizes)
+        found[name] = Port(name, np.dtype(_DTYPES[kind]), shape)
     return found
