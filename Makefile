@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: venv demo test lint types imports check bench fuzz soak sanitize clean
+.PHONY: venv demo test test-webgpu lint types imports check bench fuzz soak sanitize clean
 
 venv: $(STAMP)
 
@@ -25,6 +25,12 @@ demo: venv
 
 test: check
 	$(BIN)/pytest
+
+# The WebGPU build of onnxruntime takes the place of the CPU build, so it has an environment of its own.
+test-webgpu:
+	$(PYTHON) -m venv build/webgpu
+	build/webgpu/bin/python -m pip install --quiet --disable-pip-version-check -r tests/webgpu/requirements.txt
+	PYTHONPATH=src build/webgpu/bin/python -m pytest tests/webgpu/fallback.py
 
 check: lint types imports
 
