@@ -50,13 +50,12 @@ def record(project: Project, path: AnyPath, *, force: bool = False, workers: Wor
     return Run(project, Path(path), force=force, workers=workers)
 
 
-def replay(path: AnyPath, *, workers: Workers = "auto", recompute: bool = False) -> Replay:
+def replay(path: AnyPath, *, workers: Workers = "auto") -> Replay:
     """Run a run file again, from nothing but the file, and compare every tick with its record.
 
-    With `recompute` models answer again also what can come out otherwise, such as on a GPU. Raises
-    `RunFileError` if it is no run file; a difference is in the result, not an error.
+    Raises `RunFileError` if it is no run file; a difference is in the result, not an error.
     """
-    return replay_file(Path(path), workers=workers, recompute=recompute)
+    return replay_file(Path(path), workers=workers)
 
 
 def open(path: AnyPath) -> Recording:  # noqa: A001 - `tickwork.open`, as `gzip.open`

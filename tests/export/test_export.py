@@ -9,15 +9,11 @@ from typing import Any
 
 import pytest
 
+from asked_run import asked
 from diff_runs import change
 from shell_projects import agent, project, tickwork, tickwork_here
-from tickwork.core.effects import Call, Infer
-from tickwork.core.entry import TurnEntry
-from tickwork.core.messages import Message, MessageClass
-from tickwork.core.outcomes import OutcomeKind
-from tickwork.export.otel import CONVENTIONS, SCHEMA, _Telling
+from tickwork.export.otel import CONVENTIONS, SCHEMA
 from tickwork.export.tables import TABLES
-from tickwork.journal.reader import RunReader
 
 Rows = list[dict[str, Any]]
 
@@ -81,7 +77,7 @@ def test_json_lines_say_what_inspect_says(recorded: Path, tmp_path: Path) -> Non
         (a["id"], a["status"], a["reason"]) for a in agents
     ]
     assert len(by_type["run"]) == 1
-    assert set(by_type) == {"run", *(table.removesuffix("s") for table in TABLES)}
+    assert {*by_type, "fault"} == {"run", *(table.removesuffix("s") for table in TABLES)}
 
 
 def test_a_part_is_the_same_part_of_the_whole(recorded: Path, tmp_path: Path) -> None:
@@ -202,24 +198,103 @@ def test_turns_and_requests_follow_the_conventions_for_agents(recorded: Path, tm
     assert logs == sum(row["level"] not in {"metric", "failed"} for row in inspected(recorded, "logs")) > 0
 
 
-def test_a_request_lasts_until_its_answer(recorded: Path) -> None:
-    """Told to the spans directly: no run of this version has an answer in it."""
-    with RunReader.open(recorded) as reader:
-        telling = _Telling(reader)
-        effects = (Infer("m", b"{}", 7), Call("t", b"", 8))
-        assert list(telling._requests(3, TurnEntry(0, OutcomeKind.OK, effects), "sink")) == []
-        usage = {"prompt_tokens": 5, "completion_tokens": 2}
-        choices = [{"finish_reason": "stop"}]
-        body = json.dumps({"model": "m-1", "usage": usage, "choices": choices}).encode()
-        answer = Message(MessageClass.COMPLETION, 3, 0, 0, "m", "reply", body, 7)
-        (span,) = telling._answered(6, 0, answer)
-        assert list(telling._answered(7, 0, answer)) == []
-        assert int(span["endTimeUnixNano"]) - int(span["startTimeUnixNano"]) == 3 * reader.spec.tick_ns
-        found = attributes(span)
-        assert (found["gen_ai.usage.input_tokens"], found["gen_ai.usage.output_tokens"]) == ("5", "2")
-        assert found["gen_ai.response.model"] == "m-1"
-        names = [span["name"] for span in telling.rest()]
-    assert names == ["execute_tool t", "invoke_workflow small"]
+@pytest.fixture(scope="module")
+def answered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with answers of models, one of them in pieces, and with faults."""
+    return asked(tmp_path_factory.mktemp("answered") / "asked.tick")
+
+
+def test_a_request_lasts_until_its_answer(answered: Path, tmp_path: Path) -> None:
+    spans = spans_of(exported(answered, tmp_path / "x", "otel"))
+    chats = [(span, attributes(span)) for span in spans if span["name"] == "chat tiny"]
+    lasting = [int(span["endTimeUnixNano"]) - int(span["startTimeUnixNano"]) for span, _ in chats]
+    # In the order of their answers; the last was not answered when the run ended.
+    assert lasting == [2 * 10, 2 * 10, 3 * 10, 2 * 10]
+    first, failed, streamed, late = (found for _, found in chats)
+    assert (first["gen_ai.usage.input_tokens"], first["gen_ai.usage.output_tokens"]) == ("5", "7")
+    assert (first["gen_ai.response.model"], first["gen_ai.request.max_tokens"]) == ("tiny", "16")
+    assert json.loads(first["gen_ai.input.messages"]) == [
+        {"role": "user", "parts": [{"type": "text", "content": "Who is there?"}]}
+    ]
+    assert json.loads(first["gen_ai.output.messages"]) == [
+        {
+            "role": "assistant",
+            "parts": [{"type": "text", "content": "It is me, <b>the model</b>."}],
+            "finish_reason": "stop",
+        }
+    ]
+    assert first["gen_ai.response.finish_reasons"] == {"values": [{"stringValue": "stop"}]}
+    assert (failed["error.type"], chats[1][0]["status"]["message"]) == ("failed", "the prompt is too long")
+    assert [event["name"] for event in chats[2][0]["events"]] == ["tickwork.piece"]
+    assert streamed["gen_ai.usage.output_tokens"] == "2"
+    assert "gen_ai.usage.output_tokens" not in late
+    ids = {span["spanId"]: span["name"] for span in spans}
+    assert {ids[span["parentSpanId"]] for span, _ in chats} == {"invoke_agent asker", "invoke_agent other"}
+
+
+def test_requests_are_asynchronous_slices_with_what_was_said(answered: Path, tmp_path: Path) -> None:
+    events = json.loads(exported(answered, tmp_path / "x", "perfetto").read_text())["traceEvents"]
+    begun = {event["id"]: event for event in events if event["ph"] == "b"}
+    ended = {event["id"]: event for event in events if event["ph"] == "e"}
+    assert list(begun) == ["1.0.0", "1.0.1", "1.1.0", "5.0.0"]
+    assert set(begun) - set(ended) == {"5.0.0"}
+    assert begun["1.0.0"]["args"]["prompt"] == "user: Who is there?"
+    assert ended["1.0.0"]["args"]["output"] == "It is me, <b>the model</b>."
+    assert ended["1.1.0"]["args"]["output"] == "the prompt is too long"
+    for name, end in ended.items():
+        assert end["ts"] > begun[name]["ts"]
+        assert (end["name"], end["tid"], end["cat"]) == tuple(
+            begun[name][key] for key in ("name", "tid", "cat")
+        )
+    faults = [event["name"] for event in events if event.get("cat") == "fault"]
+    assert faults == ["fault: delay", "fault: drop", "fault: duplicate", "fault: crash-before"]
+
+
+def test_faults_are_a_table(answered: Path, tmp_path: Path) -> None:
+    rows = lines(exported(answered, tmp_path / "x", "jsonl"))
+    told = [(row["tick"], row["kind"], row["agent"], row["to"]) for row in rows if row["type"] == "fault"]
+    assert told == [
+        (2, "delay", "other", "asker"),
+        (2, "drop", "other", "asker"),
+        (2, "duplicate", "other", "asker"),
+        (4, "crash-before", "frail", None),
+    ]
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra `export`")
+    found = parquet.read_table(exported(answered, tmp_path / "y", "parquet") / "faults.parquet").to_pylist()
+    assert [(row["tick"], row["kind"], row["agent"], row["to"]) for row in found] == told
+
+
+# What every event of the Trace Event Format has by its phase, besides `ph`, `name` and `pid`.
+_PHASES = {
+    "M": {"tid", "args"},
+    "X": {"tid", "cat", "ts", "dur", "args"},
+    "C": {"tid", "ts", "args"},
+    "i": {"tid", "cat", "ts", "s"},
+    "s": {"tid", "cat", "ts", "id"},
+    "f": {"tid", "cat", "ts", "id", "bp"},
+    "b": {"tid", "cat", "ts", "id", "args"},
+    "e": {"tid", "cat", "ts", "id", "args"},
+}
+
+
+@pytest.mark.parametrize("which", ["recorded", "answered"])
+def test_every_event_is_one_of_the_trace_event_format(
+    request: pytest.FixtureRequest, tmp_path: Path, which: str
+) -> None:
+    trace = json.loads(exported(request.getfixturevalue(which), tmp_path / "x", "perfetto").read_text())
+    assert set(trace) == {"displayTimeUnit", "otherData", "traceEvents"}
+    assert trace["displayTimeUnit"] in {"ms", "ns"}
+    for event in trace["traceEvents"]:
+        assert set(event) == _PHASES[event["ph"]] | {"ph", "name", "pid"}, event
+        assert isinstance(event["name"], str)
+        assert event["name"]
+        assert all(type(event[key]) is int for key in ("pid", "tid"))
+        assert all(event[key] >= 0 for key in ("ts", "dur") if key in event)
+        assert isinstance(event.get("args", {}), dict)
+        assert event.get("s", "t") == "t"
+        assert event.get("bp", "e") == "e"
+        if event["ph"] == "C":
+            assert all(isinstance(value, (int, float)) for value in event["args"].values())
 
 
 def test_the_page_names_the_version_of_the_conventions() -> None:
@@ -247,7 +322,8 @@ def test_parquet_has_the_rows_of_json_lines(recorded: Path, tmp_path: Path) -> N
     for table in TABLES:
         found = parquet.read_table(folder / f"{table}.parquet").to_pylist()
         expected = [row for row in rows if row["type"] == table.removesuffix("s")]
-        assert len(found) == len(expected) > 0
+        assert len(found) == len(expected)
+        assert found or table == "faults"
         for one, two in zip(found, expected, strict=True):
             for name, value in one.items():
                 if name == "fields":

@@ -11,10 +11,12 @@ pytest.importorskip("uvicorn", reason="needs the extra `ui`")
 from viewer_runs import crowd, forked, hostile, plain, torn, usual
 from viewer_server import Server, viewer
 
+from asked_run import asked
+
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with usual.tick, its fork.tick, and hostile, crowd, torn, text and long.tick."""
+    """A folder with usual.tick, its fork.tick, and hostile, crowd, torn, text, long and asked.tick."""
     folder = tmp_path_factory.mktemp("viewed")
     file = usual(folder)
     forked(folder, file)
@@ -22,6 +24,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     crowd(folder)
     torn(folder, file)
     plain(folder / "long.tick")
+    asked(folder / "asked.tick")
     (folder / "text.tick").write_text("not a run " * 100)
     return folder
 

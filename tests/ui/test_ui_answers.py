@@ -10,11 +10,9 @@ from viewer_runs import EVIL, ticks_of
 from viewer_server import Server, viewer
 
 from shell_projects import agent, project, tickwork_here
-from tickwork.core.messages import Message, MessageClass
 from tickwork.journal.reader import RunReader
 from tickwork.runtime.fold import fold
 from tickwork.ui.endpoints import ENDPOINTS, STREAMS, openapi
-from tickwork.ui.inference import _completion
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -231,10 +229,85 @@ def test_requests_are_listed_with_their_batch_and_their_refusal(tmp_path: Path) 
         assert "requests" in {counts["kinds"][mark[2]] for mark in counts["marks"]}
 
 
-def test_a_completion_states_the_tokens_that_its_answer_counts() -> None:
-    answer = b'{"choices":[{"message":{"content":"hi"}}],"usage":{"total_tokens":7,"odd":"x"}}'
-    found = _completion(9, Message(MessageClass.COMPLETION, 5, 0, 0, "model", "reply", answer, 3))
-    assert (found.tick, found.usage) == (9, {"total_tokens": 7})
+def test_requests_have_the_answers_that_the_record_has_for_them(server: Server) -> None:
+    found = server.ask("inference", run="asked.tick")["requests"]
+    assert [(row["tick"], row["agent"], row["effect"], row["due"], row["batch"]) for row in found] == [
+        (1, "asker", 0, 3, 3),
+        (1, "asker", 1, 4, 3),
+        (1, "other", 0, 3, 3),
+        (5, "asker", 0, 7, 1),
+    ]
+    first, streamed, refused, late = found
+    assert first["prompt"] == [["user", "Who is there?"]]
+    assert (first["mates"], first["model"]) == (["asker", "other"], "ab" * 32)
+    (answer,) = first["completions"]
+    assert (answer["tick"], answer["output"], answer["finish"]) == (3, "It is me, <b>the model</b>.", "stop")
+    assert answer["usage"] == {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
+    assert (answer["provider"], answer["recomputable"]) == ("cpu", True)
+    assert streamed["pieces"] == 1
+    assert [(each["tick"], each["piece"], each["output"]) for each in streamed["completions"]] == [
+        (3, True, "one "),
+        (4, False, "one two"),
+    ]
+    (failure,) = refused["completions"]
+    assert (failure["failure"], failure["provider"]) == ("the prompt is too long", "cuda")
+    assert not failure["recomputable"]
+    # The agent's own number is that of its first request, whose answer is not this one's.
+    assert (late["request"], late["completions"]) == (1, [])
+
+
+def test_batch_mates_are_told_whatever_is_filtered(server: Server) -> None:
+    (row,) = server.ask("inference", run="asked.tick", agent="other")["requests"]
+    assert (row["batch"], row["mates"]) == (3, ["asker", "asker"])
+
+
+def test_a_request_leads_to_the_tick_of_its_answer(server: Server) -> None:
+    turn = server.ask("turn", run="asked.tick", tick=1, agent="asker")
+    assert [effect["deliveries"] for effect in turn["effects"]] == [
+        [{"agent": "asker", "tick": 3}],
+        [{"agent": "asker", "tick": 4}],
+    ]
+    found = server.ask("turn", run="asked.tick", tick=3, agent="asker")["inbox"]
+    completions = [message for message in found if message["kind"] == "completion"]
+    assert [(m["sender"], m["topic"], m["origin"]["effect"]) for m in completions] == [
+        ("model:tiny", "reply", 0),
+        ("model:tiny", "reply.piece", 1),
+    ]
+
+
+def test_faults_are_told_where_they_hit(server: Server) -> None:
+    told = server.ask("tick", run="asked.tick", tick=2)["faults"]
+    assert [(fault["kind"], fault["agent"], fault["effect"], fault["to"]) for fault in told] == [
+        ("delay", "other", 0, "asker"),
+        ("drop", "other", 1, "asker"),
+        ("duplicate", "other", 2, "asker"),
+    ]
+    crash = server.ask("turn", run="asked.tick", tick=4, agent="frail")
+    assert (crash["outcome"], [fault["kind"] for fault in crash["faults"]]) == (None, ["crash-before"])
+    near = server.ask("timeline", run="asked.tick", detail=True)
+    rows = {row["index"]: row for row in near["rows"]}
+    detail = near["detail"]
+    named = [(tick, rows[lane]["id"], detail["fault_kinds"][kind]) for tick, lane, kind in detail["faults"]]
+    assert named == [
+        (2, "other", "delay"),
+        (2, "other", "drop"),
+        (2, "other", "duplicate"),
+        (4, "frail", "crash-before"),
+    ]
+    frail = next(row for row in rows.values() if row["id"] == "frail")
+    assert (frail["ended"], frail["ending"]) == (4, "crash-before")
+    density = server.ask("timeline", run="asked.tick")["density"]
+    assert sum(mark[3] for mark in density["marks"] if density["kinds"][mark[2]] == "faults") == 4
+
+
+def test_arrows_are_where_faults_let_messages_be_found(server: Server, runs: Path) -> None:
+    detail = server.ask("timeline", run="asked.tick", detail=True)["detail"]
+    arrows = sorted(
+        (sent, found, detail["topics"][topic]) for sent, _, _, found, _, topic in detail["messages"]
+    )
+    messages = [row for row in rows(runs / "asked.tick", "messages") if row["class"] == "message"]
+    assert arrows == sorted((m["sent"], m["tick"], m["topic"]) for m in messages)
+    assert {topic for _, _, topic in arrows} == {"hello", "late", "twice"}
 
 
 def test_comparing_tells_what_diff_tells(server: Server, runs: Path) -> None:

@@ -71,7 +71,7 @@ def inked(page: Browser) -> int:
 
 def test_the_list_shows_every_run_and_why_some_cannot_be_read(page: Browser, server: Server) -> None:
     page.open(server.origin)
-    until(page, "document.querySelectorAll('#runs tbody tr').length === 7")
+    until(page, "document.querySelectorAll('#runs tbody tr').length === 8")
     shown = text(page)
     assert "usual.tick" in shown
     assert "before tick 4" in shown
@@ -180,6 +180,35 @@ def test_search_finds_as_one_types(page: Browser, server: Server) -> None:
     until(page, "document.querySelectorAll('tbody tr').length > 5")
     assert page.evaluate("document.querySelector('mark').textContent").lower() == "seen"
     until(page, "location.hash.includes('text=seen')")
+
+
+def test_a_request_is_shown_with_its_answer_and_its_batch(page: Browser, server: Server) -> None:
+    page.open(address(server, "inference", run="asked.tick"))
+    until(page, "document.querySelectorAll('tbody tr').length === 4")
+    shown = text(page)
+    for part in ("Who is there?", "It is me, <b>the model</b>.", "one two", "5 → 7", "failed", "waiting"):
+        assert part in shown
+    page.evaluate("document.querySelector('tbody tr').click()")
+    shown = until(page, "document.querySelector('section.panel')?.innerText")
+    for part in ("with asker, other", "prompt tokens 5", "in tick 3", "cpu", "abababababababab", "stop"):
+        assert part in shown
+    page.evaluate("document.querySelectorAll('tbody tr')[2].click()")
+    until(page, "document.querySelector('.said.failed')?.innerText.includes('too long')")
+    page.open(address(server, "inference", run="asked.tick", of="other"))
+    until(page, "document.querySelectorAll('tbody tr').length === 1")
+    page.open(address(server, "inference", run="asked.tick", model="tiny"))
+    until(page, "document.querySelectorAll('tbody tr').length === 4")
+    assert page.evaluate("document.querySelector('select').value") == "tiny"
+
+
+def test_faults_are_marked_and_told(page: Browser, server: Server) -> None:
+    page.open(address(server, "timeline", run="asked.tick", tick=2, agent="other"))
+    until(page, "document.querySelectorAll('aside .chip.fault').length === 3")
+    for kind in ("delay", "drop", "duplicate"):
+        assert kind in text(page)
+    page.press("n")
+    until(page, "location.hash.includes('tick=4') && location.hash.includes('agent=frail')")
+    until(page, "document.querySelector('aside .chip.fault')?.textContent === 'crash-before'")
 
 
 def test_comparing_shows_where_two_runs_part(page: Browser, server: Server) -> None:
@@ -302,7 +331,7 @@ def test_a_page_says_that_its_server_is_gone_and_goes_on_when_it_is_back(
 
 def test_the_theme_is_kept(page: Browser, server: Server) -> None:
     page.open(server.origin)
-    until(page, "document.querySelectorAll('#runs tbody tr').length === 7")
+    until(page, "document.querySelectorAll('#runs tbody tr').length === 8")
     before = page.evaluate("document.documentElement.dataset.theme")
     page.press("d")
     other = until(page, "document.documentElement.dataset.theme")

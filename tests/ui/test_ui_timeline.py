@@ -103,6 +103,7 @@ def test_a_turn_counts_for_what_it_did() -> None:
         "rejected": 0,
         "requests": 0,
         "notes": 2,
+        "faults": 0,
     }
 
 

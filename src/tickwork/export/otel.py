@@ -6,17 +6,19 @@ Times are the virtual clock's. Ids are derived from the run, so that equal runs 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 from blake3 import blake3
 
 from tickwork.core.effects import Call, Infer, Level, Log
 from tickwork.core.entry import TurnEntry
-from tickwork.core.messages import Message, MessageClass
+from tickwork.core.messages import Completion, Message, MessageClass
 from tickwork.core.outcomes import OutcomeKind
+from tickwork.core.requests import RequestKey
 from tickwork.core.step import Turn
 from tickwork.journal.reader import RunReader
+from tickwork.runtime.chat_bodies import answer_of, prompt_of
 from tickwork.runtime.fold import FoldedTick
 from tickwork.runtime.views import Row
 
@@ -48,6 +50,7 @@ class _Open:
 
     span: Row
     attributes: dict[str, object]
+    pieces: list[Row] = field(default_factory=list)
 
 
 class _Telling:
@@ -62,7 +65,7 @@ class _Telling:
         self._key = blake3(seed, derive_key_context="tickwork 1 otel ids").digest()
         self._trace = self._id("trace", 16)
         self._root = self._id("run", 8)
-        self._open: dict[tuple[int, int], _Open] = {}
+        self._open: dict[RequestKey, _Open] = {}
         self._first: int | None = None
         self._last = 0
 
@@ -81,13 +84,12 @@ class _Telling:
         tick = folded.planned.tick
         self._first = tick if self._first is None else self._first
         self._last = tick
+        for completion in folded.planned.arrivals.completions:
+            yield from self._answered(tick, completion)
         for planned, turn, used in zip(
             folded.planned.turns, folded.settled.entry.turns, folded.settled.fuel, strict=True
         ):
             agent = folded.before.agents[turn.agent].spec.id
-            for message in planned.inbox:
-                if message.kind == MessageClass.COMPLETION:
-                    yield from self._answered(tick, turn.agent, message)
             yield self._turn(tick, planned, turn, used, agent)
             yield from self._requests(tick, turn, agent)
 
@@ -142,6 +144,7 @@ class _Telling:
             }
             if isinstance(effect, Infer):
                 attributes |= {"gen_ai.operation.name": "chat", "gen_ai.request.model": effect.model}
+                attributes |= _asked(effect.body)
                 name = f"chat {effect.model}"
             else:
                 attributes |= {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": effect.tool}
@@ -152,20 +155,42 @@ class _Telling:
             span["kind"] = _CLIENT if isinstance(effect, Infer) else _INTERNAL
             refusal = refused.get(place)
             if refusal is None:
-                self._open[turn.agent, effect.request] = _Open(span, attributes)
+                self._open[tick, turn.agent, place] = _Open(span, attributes)
                 continue
             attributes["error.type"] = refusal.verdict
             span["status"] = {"code": _ERROR, "message": refusal.reason}
             span["attributes"] = _attributes(attributes)
             yield span
 
-    def _answered(self, tick: int, agent: int, message: Message) -> Iterator[Row]:
-        waiting = self._open.pop((agent, message.reply_to if message.reply_to is not None else -1), None)
+    def _answered(self, tick: int, completion: Completion) -> Iterator[Row]:
+        key = (completion.tick, completion.agent, completion.effect)
+        waiting = self._open.get(key)
         if waiting is None:
             return
-        waiting.span["endTimeUnixNano"] = self._now(tick)
-        waiting.span["attributes"] = _attributes(waiting.attributes | _answer(message.body))
+        if not completion.last:
+            waiting.pieces.append({"timeUnixNano": self._now(tick), "name": "tickwork.piece"})
+            return
+        del self._open[key]
+        answer = answer_of(completion.body)
+        told: dict[str, object] = {"tickwork.provider": completion.provider}
+        for name, ours in (("prompt_tokens", "input"), ("completion_tokens", "output")):
+            if name in answer.usage:
+                told[f"gen_ai.usage.{ours}_tokens"] = answer.usage[name]
+        if answer.finish is not None:
+            told["gen_ai.response.finish_reasons"] = [answer.finish]
+        if answer.model is not None:
+            told["gen_ai.response.model"] = answer.model
+        if answer.output is not None:
+            part = {"type": "text", "content": answer.output}
+            message = {"role": "assistant", "parts": [part], "finish_reason": answer.finish or ""}
+            told["gen_ai.output.messages"] = _encode([message]).decode()
         waiting.span["status"] = {"code": _OK}
+        if answer.failure is not None:
+            told["error.type"] = "failed"
+            waiting.span["status"] = {"code": _ERROR, "message": answer.failure}
+        waiting.span["endTimeUnixNano"] = self._now(tick)
+        waiting.span["attributes"] = _attributes(waiting.attributes | told)
+        waiting.span["events"] = waiting.pieces
         yield waiting.span
 
     def _span(self, span: str, name: str, tick: int, parent: str | None) -> Row:
@@ -212,25 +237,17 @@ class _Telling:
         return _encode({"resourceSpans": [whole]}) + b"\n"
 
 
-def _answer(body: bytes) -> dict[str, object]:
-    """Return what an answer says of itself, where it has the shape of chat completions."""
-    try:
-        answer = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return {}
-    if not isinstance(answer, dict):
-        return {}
+def _asked(body: bytes) -> dict[str, object]:
+    """Return what a request asks for, where it has the shape of chat completions."""
+    prompt = prompt_of(body)
     told: dict[str, object] = {}
-    usage, choices = answer.get("usage"), answer.get("choices")
-    if isinstance(usage, dict):
-        for name, ours in (("prompt_tokens", "input"), ("completion_tokens", "output")):
-            if isinstance(usage.get(name), int):
-                told[f"gen_ai.usage.{ours}_tokens"] = usage[name]
-    if isinstance(choices, list):
-        reasons = [item.get("finish_reason") for item in choices if isinstance(item, dict)]
-        told["gen_ai.response.finish_reasons"] = [reason for reason in reasons if isinstance(reason, str)]
-    if isinstance(answer.get("model"), str):
-        told["gen_ai.response.model"] = answer["model"]
+    if prompt.messages:
+        parts = [
+            {"role": role, "parts": [{"type": "text", "content": text}]} for role, text in prompt.messages
+        ]
+        told["gen_ai.input.messages"] = _encode(parts).decode()
+    if prompt.tokens_max is not None:
+        told["gen_ai.request.max_tokens"] = prompt.tokens_max
     return told
 
 

@@ -96,6 +96,14 @@ def _schemas() -> dict[str, Any]:
             "fields": text,
             "body": pa.binary(),
         },
+        "faults": {
+            "tick": tick,
+            "agent": text,
+            "kind": text,
+            "effect": number,
+            "to": text,
+            "fields": text,
+        },
         "logs": {"tick": tick, "agent": text, "level": text, "text": text, "value": pa.float64()},
     }
     return {table: pa.schema(list(found.items())) for table, found in columns.items()}

@@ -1,4 +1,6 @@
-"""The Trace Event Format, which Perfetto's UI and others open: agents as threads, messages as flows.
+"""The Trace Event Format, which Perfetto's UI and others open.
+
+Agents are threads, messages flows, and requests to models and tools asynchronous slices.
 
 Times are the virtual clock's, in microseconds since the run's beginning: a tick is as long as the manifest
 says, and what happened in one tick happened at once.
@@ -8,12 +10,15 @@ from collections.abc import Iterator
 
 import msgspec
 
-from tickwork.core.effects import Level, Log, Metric
+from tickwork.core.effects import Call, Infer, Level, Log, Metric
 from tickwork.core.entry import TurnEntry
-from tickwork.core.messages import MessageClass
+from tickwork.core.faults import kind_of
+from tickwork.core.messages import Completion, MessageClass
 from tickwork.core.outcomes import OutcomeKind
+from tickwork.core.requests import RequestKey
 from tickwork.core.step import Turn
 from tickwork.journal.reader import RunReader
+from tickwork.runtime.chat_bodies import answer_of, prompt_of
 from tickwork.runtime.fold import FoldedTick
 from tickwork.runtime.views import Row
 
@@ -52,6 +57,7 @@ class _Drawing:
         self._tick_us = tick_us
         self._known = 0
         self._flows = 0
+        self._asked: dict[RequestKey, Row] = {}
 
     def draw(self, folded: FoldedTick) -> Iterator[Row]:
         tick = folded.planned.tick
@@ -64,7 +70,13 @@ class _Drawing:
         entry = folded.settled.entry
         yield self._counter(tick, "fuel", sum(folded.settled.fuel))
         yield self._counter(tick, "turns", len(entry.turns))
+        for applied in entry.faults:
+            yield self._instant(tick, applied.agent, f"fault: {kind_of(applied.fault)}", "fault")
+        for completion in folded.planned.arrivals.completions:
+            if completion.last:
+                yield from self._answered(tick, completion)
         for planned, turn, used in zip(folded.planned.turns, entry.turns, folded.settled.fuel, strict=True):
+            yield from self._requests(tick, turn)
             yield self._slice(tick, planned, turn, used)
             yield from self._flows_of(tick, planned)
             yield from self._said(tick, turn, agents[turn.agent].spec.id)
@@ -80,6 +92,17 @@ class _Drawing:
             "tid": _RUN_THREAD,
             "ts": self._at(tick),
             "args": {name: value},
+        }
+
+    def _instant(self, tick: int, agent: int, name: str, category: str) -> Row:
+        return {
+            "ph": "i",
+            "s": "t",
+            "name": name,
+            "cat": category,
+            "pid": _PROCESS,
+            "tid": agent + 1,
+            "ts": self._at(tick, _FILLED / 2),
         }
 
     def _slice(self, tick: int, planned: Turn, turn: TurnEntry, used: int) -> Row:
@@ -101,6 +124,29 @@ class _Drawing:
             "args": told,
         }
 
+    def _requests(self, tick: int, turn: TurnEntry) -> Iterator[Row]:
+        """Yield the beginnings of requests, which last until their answers."""
+        refused = {refusal.effect for refusal in turn.refusals}
+        for place, effect in enumerate(turn.effects):
+            if not isinstance(effect, (Infer, Call)) or place in refused:
+                continue
+            name = effect.model if isinstance(effect, Infer) else effect.tool
+            both: Row = {"cat": "request", "name": name, "id": f"{tick}.{turn.agent}.{place}"}
+            both |= {"pid": _PROCESS, "tid": turn.agent + 1}
+            self._asked[tick, turn.agent, place] = both
+            prompt = "\n".join(f"{role}: {text}" for role, text in prompt_of(effect.body).messages)
+            told = {"prompt": prompt[:_TEXT_CHARS], "request": effect.request}
+            yield {**both, "ph": "b", "ts": self._at(tick, _LEAVES), "args": told}
+
+    def _answered(self, tick: int, completion: Completion) -> Iterator[Row]:
+        both = self._asked.pop((completion.tick, completion.agent, completion.effect), None)
+        if both is None:
+            return
+        answer = answer_of(completion.body)
+        told: Row = {"output": (answer.output or answer.failure or "")[:_TEXT_CHARS], **answer.usage}
+        told["provider"] = completion.provider
+        yield {**both, "ph": "e", "ts": self._at(tick, _ARRIVES), "args": told}
+
     def _flows_of(self, tick: int, planned: Turn) -> Iterator[Row]:
         """Yield an arrow for each message of an inbox that came from a turn."""
         for message in planned.inbox:
@@ -116,14 +162,6 @@ class _Drawing:
         for effect in turn.effects:
             if isinstance(effect, Log):
                 level = Level(effect.level).name.lower() if effect.level in set(Level) else "log"
-                yield {
-                    "ph": "i",
-                    "s": "t",
-                    "name": effect.text[:_TEXT_CHARS] or level,
-                    "cat": f"log,{level}",
-                    "pid": _PROCESS,
-                    "tid": turn.agent + 1,
-                    "ts": self._at(tick, _FILLED / 2),
-                }
+                yield self._instant(tick, turn.agent, effect.text[:_TEXT_CHARS] or level, f"log,{level}")
             elif isinstance(effect, Metric):
                 yield self._counter(tick, f"{agent}: {effect.name}", effect.value)

@@ -1,17 +1,18 @@
-"""A run as tables: one row for each agent, tick, turn, message, effect and log line. Bodies are bytes."""
+"""A run as tables: agents, ticks, turns, messages, effects, log lines and faults. Bodies are bytes."""
 
 from collections.abc import Iterator
 
 import msgspec
 
 from tickwork.core.effects import Effect, Level, Log, Metric
+from tickwork.core.faults import kind_of
 from tickwork.core.messages import MessageClass
 from tickwork.core.refusals import target
 from tickwork.core.world import World
 from tickwork.runtime.fold import FoldedTick
 from tickwork.runtime.views import Row
 
-TABLES = ("agents", "ticks", "turns", "messages", "effects", "logs")
+TABLES = ("agents", "ticks", "turns", "messages", "effects", "logs", "faults")
 PERFORMED = "performed"
 
 
@@ -31,6 +32,19 @@ def tick_rows(folded: FoldedTick) -> Iterator[tuple[str, Row]]:
             "exact": digests.exact.hex(),
         },
     )
+    for applied in entry.faults:
+        found = folded.settled.world.agents
+        yield (
+            "faults",
+            {
+                "tick": tick,
+                "agent": found[applied.agent].spec.id,
+                "kind": kind_of(applied.fault),
+                "effect": None if applied.effect < 0 else applied.effect,
+                "to": None if applied.to < 0 else found[applied.to].spec.id,
+                "fields": msgspec.structs.asdict(applied.fault),
+            },
+        )
     for planned, turn, used in zip(folded.planned.turns, entry.turns, folded.settled.fuel, strict=True):
         agent = folded.before.agents[turn.agent].spec.id
         yield (

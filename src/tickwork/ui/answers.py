@@ -274,7 +274,7 @@ class Viewer:
             with follower.lock:
                 counts = lanes.window(query.first, standing.end_tick - 1, everyone, columns=1, rows=1)
             if not counts.cells[:, :, REQUESTS].any():
-                return Requests([], None, standing.end_tick, {})
+                return Requests([], None, standing.end_tick, {}, 0)
         with Recording.open(follower.path) as recording:
             return requests(
                 recording, target=query.target, agent=query.agent, first=query.first, limit=query.limit

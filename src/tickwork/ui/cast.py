@@ -6,6 +6,7 @@ import msgspec
 
 from tickwork.core.effects import Spawn, Stop
 from tickwork.core.entry import Entry, TurnEntry
+from tickwork.core.faults import CrashAfter, CrashBefore, kind_of
 from tickwork.core.outcomes import OutcomeKind
 from tickwork.core.spec import AgentSpec, RunSpec
 from tickwork.core.world import AgentState, Status, run_waves
@@ -89,6 +90,10 @@ class Cast:
                 failed = turn.kind is not OutcomeKind.OK
                 member.ended = entry.tick if failed else None
                 member.ending = str(turn.kind) if failed else ""
+        for applied in entry.faults:
+            if isinstance(applied.fault, (CrashBefore, CrashAfter)) and applied.agent < len(members):
+                members[applied.agent].ended = entry.tick
+                members[applied.agent].ending = kind_of(applied.fault)
         for turn in entry.turns:
             for effect in performed(turn, Spawn, Stop):
                 if isinstance(effect, Spawn):

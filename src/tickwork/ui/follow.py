@@ -22,6 +22,7 @@ from tickwork.ui.cast import Cast
 from tickwork.ui.lanes import (
     DENIED,
     FAILED,
+    FAULTS,
     KINDS,
     MESSAGES,
     NOTES,
@@ -192,7 +193,7 @@ class Follower:
             for entry in batch.casting:
                 self.cast.learn(entry)
             for tick, agent in batch.add_to(self.lanes, len(self.cast.members)):
-                self._note(tick, f"it has a turn of agent #{agent}, which does not exist")
+                self._note(tick, f"it tells of agent #{agent}, which does not exist")
         self._tell(
             indexed=self._next,
             end_tick=max(self._next, self.standing.end_tick),
@@ -210,7 +211,7 @@ def _first_cast(reader: RunReader, header: Header) -> Cast:
 
 
 class _Batch:
-    """The turns of some ticks, as columns."""
+    """The turns of some ticks, and the faults that hit somebody in them, as columns."""
 
     def __init__(self) -> None:
         self.casting: list[Entry] = []
@@ -224,6 +225,10 @@ class _Batch:
             self.ticks.append(entry.tick)
             self._agents.append(turn.agent)
             self._counts.append(count(turn))
+        for fault in entry.faults:
+            self.ticks.append(entry.tick)
+            self._agents.append(fault.agent)
+            self._counts.append([int(place == FAULTS) for place in range(len(KINDS))])
 
     def add_to(self, lanes: Lanes, agents: int) -> list[tuple[int, int]]:
         """Count the turns of agents that exist; return tick and agent of the others."""

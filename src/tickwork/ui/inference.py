@@ -1,15 +1,15 @@
 """Requests to models and tools as the record has them: the effect that asked, and the completion that came.
 
-A request is an `infer` or `call` effect; its completion is a message of that class with the request's number.
-Requests of one tick to one model are batch-mates.
+A request is an `infer` or `call` effect, and named by it: completions say which effect they answer. Requests
+of one tick to one model are batch-mates.
 """
-
-from typing import Any
 
 import msgspec
 
 from tickwork.core.effects import Call, Infer
-from tickwork.core.messages import Message, MessageClass
+from tickwork.core.messages import Completion
+from tickwork.core.requests import RequestKey
+from tickwork.runtime.chat_bodies import answer_of, prompt_of
 from tickwork.runtime.clock import monotonic_s
 from tickwork.runtime.fold import FoldedTick, begin, fold
 from tickwork.runtime.seek import Recording
@@ -19,19 +19,39 @@ _SLICE_S = 0.5
 _BODY_BYTES = 8_192
 # Pieces of one answer that are kept apart; more are counted only.
 _PIECES_MAX = 64
+_MATES_MAX = 20
+_PROMPT_MAX = 32
+_PROMPT_CHARS = 4_096
 
 
-class Completion(msgspec.Struct, frozen=True):
-    """An answer, or a piece of one. `usage` is the answer's own count of tokens, if it states any."""
+class CompletionRow(msgspec.Struct, frozen=True):
+    """An answer, or with `piece` a part of one that is streamed. `provider` is what computed it.
+
+    What it says of itself, where it has the shape of chat completions: `output`, the text; `usage`, the
+    tokens; `finish`, why it ended; `failure`, why there is no answer.
+    """
 
     tick: int
-    topic: str
+    piece: bool
+    provider: str
+    recomputable: bool
     body: Body
-    usage: dict[str, int]
+    output: str | None = None
+    usage: dict[str, int] = {}
+    finish: str | None = None
+    failure: str | None = None
 
 
 class RequestRow(msgspec.Struct):
-    """One request. `batch` is how many the same tick asked of the same model, this one included."""
+    """One request. `batch` is how many the same tick asked of the same model, this one included.
+
+    `mates` are who made the others, 20 at most.
+    `prompt` are its messages as (role, text), where it has the shape of chat completions: the last 32 of
+    them, and of each the first 4,096 characters.
+
+    `model` is the hash of the model's files where the run declares it. The answer is due in tick `due`, if
+    one was ever due. Of a streamed answer the last 64 pieces are in `completions`; `pieces` counts them all.
+    """
 
     tick: int
     agent: str
@@ -42,17 +62,26 @@ class RequestRow(msgspec.Struct):
     verdict: str
     reason: str
     body: Body
+    prompt: list[tuple[str, str]]
     batch: int
-    completions: list[Completion]
+    mates: list[str]
+    model: str | None
+    due: int | None
+    pieces: int
+    completions: list[CompletionRow]
 
 
 class Requests(msgspec.Struct, frozen=True):
-    """Requests of the ticks up to `next`, which is None when the record is at its end."""
+    """Requests of the ticks up to `next`, which is None when the record is at its end.
+
+    `targets` counts them by model or tool; `tick_ns` is how long a tick is by the virtual clock.
+    """
 
     requests: list[RequestRow]
     next: int | None
     end_tick: int
     targets: dict[str, int]
+    tick_ns: int
 
 
 def requests(
@@ -61,7 +90,7 @@ def requests(
     """Return the requests from tick `first` on, with what came for them within `reach` ticks of the last."""
     until = monotonic_s() + _SLICE_S
     found: list[RequestRow] = []
-    open_requests: dict[tuple[str, int], RequestRow] = {}
+    open_requests: dict[RequestKey, RequestRow] = {}
     targets: dict[str, int] = {}
     following: int | None = None
     first = max(first, recording.first_tick)
@@ -77,18 +106,20 @@ def requests(
         _complete(folded, open_requests)
         if following is None:
             _collect(folded, found, open_requests, targets, target, agent)
-    return Requests(found, following, recording.end_tick, targets)
+    return Requests(found, following, recording.end_tick, targets, recording.spec.tick_ns)
 
 
 def _collect(
     folded: FoldedTick,
     found: list[RequestRow],
-    waiting: dict[tuple[str, int], RequestRow],
+    waiting: dict[RequestKey, RequestRow],
     targets: dict[str, int],
     target: str | None,
     agent: str | None,
 ) -> None:
     batches: dict[str, list[RequestRow]] = {}
+    tick, pending = folded.planned.tick, folded.settled.world.requests.pending
+    models = {model.name: model.hash for model in folded.before.run.models}
     for turn in folded.settled.entry.turns:
         name = folded.before.agents[turn.agent].spec.id
         refused = {refusal.effect: refusal for refusal in turn.refusals}
@@ -97,8 +128,9 @@ def _collect(
                 continue
             aim = effect.model if isinstance(effect, Infer) else effect.tool
             refusal = refused.get(place)
+            key = (tick, turn.agent, place)
             row = RequestRow(
-                tick=folded.planned.tick,
+                tick=tick,
                 agent=name,
                 effect=place,
                 kind=type(effect).__name__.lower(),
@@ -107,7 +139,15 @@ def _collect(
                 verdict="performed" if refusal is None else refusal.verdict,
                 reason="" if refusal is None else refusal.reason,
                 body=body_of(effect.body, _BODY_BYTES),
+                prompt=[
+                    (role[:_PROMPT_CHARS], text[:_PROMPT_CHARS])
+                    for role, text in prompt_of(effect.body).messages[-_PROMPT_MAX:]
+                ],
                 batch=0,
+                mates=[],
+                model=models.get(aim) if isinstance(effect, Infer) else None,
+                due=pending[key].due if key in pending else None,
+                pieces=0,
                 completions=[],
             )
             targets[aim] = targets.get(aim, 0) + 1
@@ -115,35 +155,38 @@ def _collect(
             if target in {None, aim} and agent in {None, name}:
                 found.append(row)
                 if refusal is None:
-                    waiting[name, effect.request] = row
+                    waiting[key] = row
     for rows in batches.values():
         for row in rows:
             row.batch = len(rows)
+            row.mates = [mate.agent for mate in rows[: _MATES_MAX + 1] if mate is not row][:_MATES_MAX]
 
 
-def _complete(folded: FoldedTick, waiting: dict[tuple[str, int], RequestRow]) -> None:
-    if not waiting:
-        return
-    for turn in folded.planned.turns:
-        for message in turn.inbox:
-            if message.kind != MessageClass.COMPLETION or message.reply_to is None:
-                continue
-            row = waiting.get((folded.before.agents[turn.agent].spec.id, message.reply_to))
-            if row is not None and len(row.completions) < _PIECES_MAX:
-                row.completions.append(_completion(folded.planned.tick, message))
+def _complete(folded: FoldedTick, waiting: dict[RequestKey, RequestRow]) -> None:
+    for completion in folded.planned.arrivals.completions:
+        key = (completion.tick, completion.agent, completion.effect)
+        row = waiting.get(key)
+        if row is None:
+            continue
+        row.completions.append(completion_row(folded.planned.tick, completion))
+        row.pieces += not completion.last
+        if len(row.completions) > _PIECES_MAX:
+            del row.completions[0]
+        if completion.last:
+            del waiting[key]
 
 
-def _completion(tick: int, message: Message) -> Completion:
-    return Completion(tick, message.topic, body_of(message.body, _BODY_BYTES), _usage(message.body))
-
-
-def _usage(body: bytes) -> dict[str, int]:
-    """Return an answer's `usage`, as the chat-completions shape has it."""
-    try:
-        answer: Any = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return {}
-    usage = answer.get("usage") if isinstance(answer, dict) else None
-    if not isinstance(usage, dict):
-        return {}
-    return {str(name): value for name, value in usage.items() if isinstance(value, int)}
+def completion_row(tick: int, completion: Completion) -> CompletionRow:
+    """Return what came for a request in `tick`."""
+    answer = answer_of(completion.body)
+    return CompletionRow(
+        tick=tick,
+        piece=not completion.last,
+        provider=completion.provider,
+        recomputable=completion.recomputable,
+        body=body_of(completion.body, _BODY_BYTES),
+        output=answer.output,
+        usage=answer.usage,
+        finish=answer.finish,
+        failure=answer.failure,
+    )

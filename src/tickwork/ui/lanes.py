@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 # What is counted, by its place in a cell.
-TURNS, MESSAGES, FAILED, DENIED, REJECTED, REQUESTS, NOTES = range(7)
-KINDS = ("turns", "messages", "failed", "denied", "rejected", "requests", "notes")
-# Cells of the finest level; each takes 14 bytes, and all levels a third more: about 75 MiB.
+TURNS, MESSAGES, FAILED, DENIED, REJECTED, REQUESTS, NOTES, FAULTS = range(8)
+KINDS = ("turns", "messages", "failed", "denied", "rejected", "requests", "notes", "faults")
+# Cells of the finest level; each takes 16 bytes, and all levels a third more: about 80 MiB.
 CELLS_MAX = 4_000_000
 _STEP = 4
 _COUNT_MAX = 2**16 - 1

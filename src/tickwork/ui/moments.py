@@ -8,12 +8,15 @@ import msgspec
 from tickwork.core.effects import Effect, Level, Log, Publish, Send, Spawn
 from tickwork.core.entry import TurnEntry, Undelivered
 from tickwork.core.errors import InputError
+from tickwork.core.faults import kind_of
 from tickwork.core.messages import Message, MessageClass
 from tickwork.core.refusals import target
+from tickwork.core.step import Settled
 from tickwork.core.world import AgentState, World
 from tickwork.runtime.fold import FoldedTick, fold
 from tickwork.runtime.seek import Moment, Recording
 from tickwork.ui.bodies import Body, body_of
+from tickwork.ui.deliveries import Delivery, deliveries
 
 PERFORMED = "performed"
 
@@ -37,13 +40,6 @@ class MessageRow(msgspec.Struct, frozen=True):
     reply_to: int | None
     body: Body
     origin: Origin | None = None
-
-
-class Delivery(msgspec.Struct, frozen=True):
-    """Where a message, a timer or a new agent's first turn is found."""
-
-    agent: str
-    tick: int
 
 
 class EffectRow(msgspec.Struct, frozen=True):
@@ -82,8 +78,21 @@ class LateRow(msgspec.Struct, frozen=True):
     reason: str
 
 
+class FaultRow(msgspec.Struct, frozen=True):
+    """A fault that hit `agent`: its message or request by `effect`, or its turn where that is None.
+
+    `to` is the agent that the message was for. `fields` are the fault's own.
+    """
+
+    kind: str
+    agent: str
+    effect: int | None
+    to: str | None
+    fields: dict[str, Any]
+
+
 class TickView(msgspec.Struct, frozen=True):
-    """One tick: its turns from `offset` on, and its digests."""
+    """One tick: its turns from `offset` on, the faults that hit somebody in it, and its digests."""
 
     tick: int
     first_tick: int
@@ -96,6 +105,7 @@ class TickView(msgspec.Struct, frozen=True):
     turns: list[TurnRow]
     inputs: list[tuple[str, Body]]
     undelivered: list[LateRow]
+    faults: list[FaultRow]
 
 
 class GrantRow(msgspec.Struct, frozen=True):
@@ -146,8 +156,7 @@ class TurnView(msgspec.Struct, frozen=True):
     limits: dict[str, int]
     subscribe: tuple[str, ...]
     config: Body
-    previous: int | None = None
-    following: int | None = None
+    faults: list[FaultRow]
 
 
 def folded_at(recording: Recording, tick: int) -> tuple[Moment, FoldedTick]:
@@ -190,6 +199,7 @@ def tick_view(recording: Recording, tick: int, offset: int, limit: int) -> TickV
         turns=turns,
         inputs=[(sources[item.source].name, body_of(item.body)) for item in entry.arrivals.inputs],
         undelivered=[_late(late) for late in entry.undelivered],
+        faults=fault_rows(folded.settled),
     )
 
 
@@ -201,6 +211,21 @@ def _slices(folded: FoldedTick, offset: int, limit: int) -> Sequence[tuple[Any, 
 
 def _late(late: Undelivered) -> LateRow:
     return LateRow(MessageClass(late.kind).name.lower(), late.tick, late.to, late.reason)
+
+
+def fault_rows(settled: Settled) -> list[FaultRow]:
+    """Return the faults of a tick that hit somebody."""
+    agents = settled.world.agents
+    return [
+        FaultRow(
+            kind=kind_of(applied.fault),
+            agent=agents[applied.agent].spec.id,
+            effect=None if applied.effect < 0 else applied.effect,
+            to=None if applied.to < 0 else agents[applied.to].spec.id,
+            fields=msgspec.structs.asdict(applied.fault),
+        )
+        for applied in settled.entry.faults
+    ]
 
 
 def turn_view(recording: Recording, tick: int, agent: str) -> TurnView:
@@ -243,6 +268,7 @@ def turn_view(recording: Recording, tick: int, agent: str) -> TurnView:
         limits=msgspec.structs.asdict(limits),
         subscribe=state.spec.subscribe,
         config=body_of(state.spec.config),
+        faults=[row for row in fault_rows(folded.settled) if agent in {row.agent, row.to}],
     )
 
 
@@ -285,13 +311,13 @@ def _origin(world: World, message: Message) -> Origin | None:
 def effect_rows(folded: FoldedTick, turn: TurnEntry) -> list[EffectRow]:
     """Return a turn's effects, what became of each, and where it is found again."""
     refused = {refusal.effect: refusal for refusal in turn.refusals}
-    found = _deliveries(folded, turn.agent)
+    found = deliveries(folded, turn.agent)
     rows = []
     for place, effect in enumerate(turn.effects):
         refusal = refused.get(place)
-        deliveries = tuple(found.get(place, ())) if refusal is None else ()
+        places = tuple(found.get(place, ())) if refusal is None else ()
         if refusal is None and isinstance(effect, Spawn):
-            deliveries = (Delivery(effect.id, folded.planned.tick + 1),)
+            places = (Delivery(effect.id, folded.planned.tick + 1),)
         rows.append(
             EffectRow(
                 place=place,
@@ -301,33 +327,10 @@ def effect_rows(folded: FoldedTick, turn: TurnEntry) -> list[EffectRow]:
                 reason="" if refusal is None else refusal.reason,
                 fields=_fields(effect),
                 body=_body(effect),
-                deliveries=deliveries,
+                deliveries=places,
             )
         )
     return rows
-
-
-def _deliveries(folded: FoldedTick, agent: int) -> dict[int, list[Delivery]]:
-    """Return by effect in whose mailbox a turn's messages lie after the tick, and when they are found."""
-    tick, after = folded.planned.tick, folded.settled.world
-    found: dict[int, list[Delivery]] = {}
-    for planned in folded.planned.turns if after.waves.count > 1 else ():
-        for message in planned.inbox:
-            if message.agent == agent and message.tick == tick and message.kind == MessageClass.MESSAGE:
-                to_id = folded.before.agents[planned.agent].spec.id
-                found.setdefault(message.effect, []).append(Delivery(to_id, tick))
-    for to, box in after.mailboxes.items():
-        state = after.agents[to]
-        due = tick + (2 if state.status == "starting" else 1)
-        for message in box:
-            mine = message.agent == agent and message.tick == tick
-            if mine and message.kind == MessageClass.MESSAGE and message.sender != "tickwork":
-                found.setdefault(message.effect, []).append(Delivery(state.spec.id, due))
-    for due, timers in after.timers.pending.items():
-        for timer in timers.values():
-            if timer.agent == agent and timer.tick == tick:
-                found.setdefault(timer.effect, []).append(Delivery(after.agents[agent].spec.id, due))
-    return found
 
 
 def _fields(effect: Effect) -> dict[str, Any]:

@@ -4,7 +4,7 @@ A wide window is answered from counts alone, in a time that does not depend on t
 one is read from the file, up to a bound on turns; beyond it counts are given instead.
 """
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -13,6 +13,7 @@ import numpy as np
 from tickwork.core.effects import Call, Effect, Infer, Log, Output, Publish, Send, Spawn, Stop, Timer
 from tickwork.core.entry import Entry, Fuel, TurnEntry
 from tickwork.core.errors import InputError, RunFileError
+from tickwork.core.faults import Delay, Drop, Duplicate, Fault, Partition, kind_of
 from tickwork.core.outcomes import OutcomeKind
 from tickwork.core.refusals import DENIED
 from tickwork.journal.reader import RunReader
@@ -26,6 +27,8 @@ DETAIL_TICKS_MAX = 400
 _DETAIL_TURNS_MAX = 40_000
 _ARROWS_MAX = 6_000
 _SNAPSHOTS_MAX = 500
+
+_Sent = tuple[int, int, int]  # a message's sender, effect and receiver
 
 # The bits of a turn's marks.
 MARKS = ("failed", "denied", "rejected", "request", "note", "membership", "output", "timer")
@@ -75,14 +78,17 @@ class Detail(msgspec.Struct, frozen=True):
 
     `turns` are (tick, agent, marks, fuel, effects), marks being bits by place in `marks`. `messages` are
     (sent, from, effect, found, to, topic): an arrow from agent and tick to agent and tick, topic a place in
-    `topics`. `inputs` are (tick, to, input). With `cut` there were more messages than are given.
+    `topics`. `inputs` are (tick, to, input). `faults` are (tick, agent, kind), kind a place in `fault_kinds`.
+    With `cut` there were more messages than are given.
     """
 
     turns: list[tuple[int, int, int, int, int]]
     messages: list[tuple[int, int, int, int, int, int]]
     inputs: list[tuple[int, int, int]]
+    faults: list[tuple[int, int, int]]
     topics: list[str]
     sources: list[str]
+    fault_kinds: list[str]
     cut: bool
     marks: tuple[str, ...] = MARKS
 
@@ -215,6 +221,11 @@ class _Drawing:
         self._turns: list[tuple[int, int, int, int, int]] = []
         self._arrows: list[tuple[int, int, int, int, int, int]] = []
         self._inputs: list[tuple[int, int, int]] = []
+        self._faults: list[tuple[int, int, int]] = []
+        self._fault_kinds: dict[str, int] = {}
+        # Of the tick that is drawn: who has a turn, and what faults did to messages.
+        self._taken: set[int] = set()
+        self._broken: dict[_Sent, list[Fault]] = {}
         self._topics: dict[str, int] = {}
         self._cut = False
 
@@ -224,14 +235,16 @@ class _Drawing:
         self.seen += len(entry.turns)
         if tick >= self._first:
             self._take_inputs(entry)
-        taken = {turn.agent for turn in entry.turns}
+            self._take_faults(entry)
+        self._taken = {turn.agent for turn in entry.turns}
+        self._broken = _broken_messages(entry)
         for turn, used in zip(entry.turns, fuel.used, strict=True):
             refused = {refusal.effect for refusal in turn.refusals}
             if tick >= self._first and turn.agent in chosen:
                 self._turns.append((tick, turn.agent, marks_of(turn), used, len(turn.effects)))
             for place, effect in enumerate(turn.effects):
                 if isinstance(effect, (Send, Publish)) and place not in refused:
-                    self._arrow(tick, turn.agent, place, effect, taken)
+                    self._arrow(tick, turn.agent, place, effect)
 
     def _take_inputs(self, entry: Entry) -> None:
         for item in entry.arrivals.inputs:
@@ -239,21 +252,34 @@ class _Drawing:
                 if agent in self._chosen and len(self._inputs) < _ARROWS_MAX:
                     self._inputs.append((entry.tick, agent, item.source))
 
-    def _arrow(
-        self, tick: int, agent: int, place: int, effect: Send | Publish, taken: Container[int]
-    ) -> None:
+    def _take_faults(self, entry: Entry) -> None:
+        for applied in entry.faults:
+            if applied.agent in self._chosen and len(self._faults) < _ARROWS_MAX:
+                kind = self._fault_kinds.setdefault(kind_of(applied.fault), len(self._fault_kinds))
+                self._faults.append((entry.tick, applied.agent, kind))
+
+    def _found(self, tick: int, agent: int, place: int, to: int) -> list[int]:
+        """Return the ticks in which a message is found: none if a fault lost it, two if one doubled it."""
+        faults = self._broken.get((agent, place, to), ())
+        if any(isinstance(fault, (Drop, Partition)) for fault in faults):
+            return []
+        late = [fault.ticks for fault in faults if isinstance(fault, Delay)]
+        now = not late and to in self._taken and self._cast.joined(agent, to, tick)
+        due = tick if now else self._cast.arrival(to, tick) + sum(late)
+        return [due, *(due + fault.ticks for fault in faults if isinstance(fault, Duplicate))]
+
+    def _arrow(self, tick: int, agent: int, place: int, effect: Send | Publish) -> None:
         for to in self._receivers(effect, tick):
             if agent not in self._chosen and to not in self._chosen:
                 continue
-            now = to in taken and self._cast.joined(agent, to, tick)
-            found = tick if now else self._cast.arrival(to, tick)
-            if found < self._first and tick < self._first:
-                continue
-            if len(self._arrows) == _ARROWS_MAX:
-                self._cut = True
-                return
-            topic = self._topics.setdefault(effect.topic, len(self._topics))
-            self._arrows.append((tick, agent, place, found, to, topic))
+            for found in self._found(tick, agent, place, to):
+                if found < self._first and tick < self._first:
+                    continue
+                if len(self._arrows) == _ARROWS_MAX:
+                    self._cut = True
+                    return
+                topic = self._topics.setdefault(effect.topic, len(self._topics))
+                self._arrows.append((tick, agent, place, found, to, topic))
 
     def _receivers(self, effect: Send | Publish, tick: int) -> Iterator[int]:
         if isinstance(effect, Publish):
@@ -268,10 +294,21 @@ class _Drawing:
             turns=self._turns,
             messages=self._arrows,
             inputs=self._inputs,
+            faults=self._faults,
             topics=list(self._topics),
             sources=self._cast.inputs,
+            fault_kinds=list(self._fault_kinds),
             cut=self._cut,
         )
+
+
+def _broken_messages(entry: Entry) -> dict[_Sent, list[Fault]]:
+    """Return what faults did to messages of a tick, by sender, effect and receiver."""
+    broken: dict[_Sent, list[Fault]] = {}
+    for applied in entry.faults:
+        if isinstance(applied.fault, (Drop, Partition, Delay, Duplicate)):
+            broken.setdefault((applied.agent, applied.effect, applied.to), []).append(applied.fault)
+    return broken
 
 
 def marks_of(turn: TurnEntry) -> int:

@@ -32,6 +32,7 @@ export function colours() {
     "note",
     "ok",
     "lane",
+    "fault",
   ];
   return Object.fromEntries(
     names.map((name) => [name.replace("-", ""), style.getPropertyValue(`--${name}`).trim()]),
@@ -155,6 +156,7 @@ function density(context, view, answer, colour) {
     rejected: colour.warn,
     requests: colour.request,
     notes: colour.note,
+    faults: colour.fault,
   };
   for (const [place, column, kind] of marks) {
     const row = answer.rows[place];
@@ -167,7 +169,8 @@ function density(context, view, answer, colour) {
     if (name === "failed") context.fillRect(x - 1.5, top, 3, Math.max(tall, 2));
     else if (name === "notes") {
       if (tall > 5) context.fillRect(x - 1.5, top + 1, 3, 3);
-    } else context.fillRect(x - 1.5, top + tall - Math.min(5, tall), 3, Math.min(5, tall));
+    } else if (name === "faults") wedge(context, x, top, Math.min(3.5, tall));
+    else context.fillRect(x - 1.5, top + tall - Math.min(5, tall), 3, Math.min(5, tall));
   }
 }
 
@@ -222,6 +225,18 @@ function detail(context, view, content, selected, hovered, colour) {
       context.fillRect(x, y + tall + 1, width, 1.5);
     }
   }
+  context.fillStyle = colour.fault;
+  for (const [tick, lane] of content.faults)
+    wedge(context, view.middle(tick), view.y(lane), view.lane >= 12 ? 5 : 3);
+}
+
+/** A fault's mark: a wedge that points down. */
+function wedge(context, x, y, size) {
+  context.beginPath();
+  context.moveTo(x - size, y);
+  context.lineTo(x + size, y);
+  context.lineTo(x, y + size * 1.5);
+  context.fill();
 }
 
 function badge(context, x, y, colour, around) {

@@ -266,14 +266,14 @@ export function fork(asked, { run, server }) {
     }
     try {
       const turn = await ask("turn", { run, tick, agent });
-      mailbox = turn.inbox.filter((message) => message.kind !== "input" && message.kind !== "timer");
+      mailbox = turn.inbox.filter((message) => message.kind === "message");
       fill(
         waiting,
         mailbox.length
           ? mailbox.map(messageOf)
           : empty(
               "Nothing waits",
-              `No message lies in its mailbox before tick ${count(tick)}. Input lines and timers come with the tick.`,
+              `No message lies in its mailbox before tick ${count(tick)}. Input lines, answers of models and timers come with the tick.`,
             ),
       );
     } catch (error) {

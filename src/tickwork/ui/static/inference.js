@@ -2,8 +2,9 @@
 
 import { Latest } from "/static/api.js";
 import { empty, failed, fill, h, loading, said } from "/static/dom.js";
-import { bodyOf, brief, count, plural } from "/static/format.js";
-import { link } from "/static/route.js";
+import { count, plural } from "/static/format.js";
+import { flat, outputOf, promptOf, requestView, stateOf, tokens } from "/static/request.js";
+import { link, note } from "/static/route.js";
 import { saving } from "/static/save.js";
 
 const ENOUGH = 100;
@@ -14,6 +15,8 @@ export function inference(asked, { run }) {
     "select",
     { "aria-label": "Model or tool", on: { change: begin } },
     h("option", { value: "" }, "All models and tools"),
+    asked.get("model") &&
+      h("option", { value: asked.get("model"), selected: true }, said(asked.get("model"))),
   );
   const agent = h("input", {
     placeholder: "Any agent",
@@ -23,7 +26,7 @@ export function inference(asked, { run }) {
   });
   const told = h("span", { class: "dim", role: "status" });
   const list = h("div", { class: "panel" }, loading());
-  const shown = h("div", {});
+  const shown = h("div", { class: "below" });
   const node = h(
     "div",
     { class: "page" },
@@ -40,8 +43,9 @@ export function inference(asked, { run }) {
     list,
     shown,
   );
-  const known = new Set();
+  const known = new Set([asked.get("model")]);
   let rows = [];
+  let tickNs = 0;
   let turn = 0;
 
   function begin() {
@@ -49,6 +53,13 @@ export function inference(asked, { run }) {
     turn += 1;
     fill(shown);
     fill(list, loading("Looking for requests"));
+    note("inference", {
+      run,
+      model: target.value,
+      of: agent.value,
+      tick: asked.get("tick"),
+      agent: asked.get("agent"),
+    });
     go(0, turn, ENOUGH);
   }
 
@@ -65,6 +76,7 @@ export function inference(asked, { run }) {
         });
         if (found === null || mine !== turn) return;
         rows.push(...found.requests);
+        tickNs = found.tick_ns;
         for (const name of Object.keys(found.targets))
           if (!known.has(name)) {
             known.add(name);
@@ -97,7 +109,17 @@ export function inference(asked, { run }) {
       );
       return;
     }
-    const columns = ["Tick", "Agent", "Model or tool", "Request", "State", "Answered", "Tokens", "Batch"];
+    const columns = [
+      "Tick",
+      "Agent",
+      "Model or tool",
+      "Asked",
+      "Answer",
+      "State",
+      "Answered",
+      "Tokens",
+      "Batch",
+    ];
     const numbers = new Set(["Tick", "Answered", "Tokens", "Batch"]);
     fill(
       list,
@@ -126,8 +148,9 @@ export function inference(asked, { run }) {
 
   function rowOf(row) {
     const done = row.completions.at(-1);
+    const answered = done !== undefined && !done.piece;
     const open = () => {
-      fill(shown, detail(row));
+      fill(shown, requestView(row, run, tickNs));
       shown.scrollIntoView({ behavior: "smooth", block: "nearest" });
     };
     return h(
@@ -151,51 +174,16 @@ export function inference(asked, { run }) {
       ),
       h("td", {}, said(row.agent)),
       h("td", { class: "clip" }, said(row.target)),
-      h("td", { class: "clip mono" }, brief(row.body)),
+      h("td", { class: "clip" }, promptOf(row)),
+      h("td", { class: "clip" }, outputOf(row)),
       h("td", {}, stateOf(row)),
-      h("td", { class: "number" }, done ? `+${count(done.tick - row.tick)}` : ""),
+      h(
+        "td",
+        { class: "number", title: "Ticks from the request to its answer" },
+        answered ? `+${count(done.tick - row.tick)}` : "",
+      ),
       h("td", { class: "number" }, tokens(row)),
       h("td", { class: "number" }, count(row.batch)),
-    );
-  }
-
-  function detail(row) {
-    const mates = rows.filter(
-      (other) => other !== row && other.tick === row.tick && other.target === row.target,
-    );
-    return h(
-      "section",
-      { class: "panel" },
-      h(
-        "header",
-        {},
-        h("h2", {}, said(row.agent), " asks ", said(row.target)),
-        stateOf(row),
-        h("span", { class: "grow" }),
-        h("a", { href: link("tick", { run, tick: row.tick, agent: row.agent }) }, `tick ${count(row.tick)}`),
-      ),
-      h(
-        "div",
-        { class: "body" },
-        row.reason && h("p", {}, said(row.reason)),
-        h("h3", {}, "Asked"),
-        bodyOf(row.body, { run, tick: row.tick, agent: row.agent, part: "effect", place: row.effect }),
-        row.completions.map((found, place) => [
-          h(
-            "h3",
-            {},
-            `Answer${row.completions.length > 1 ? `, piece ${place + 1}` : ""}, in tick ${count(found.tick)}, ${plural(found.tick - row.tick, "tick")} later`,
-          ),
-          bodyOf(found.body),
-        ]),
-        mates.length > 0 &&
-          h(
-            "p",
-            { class: "dim" },
-            "In the same batch: ",
-            mates.slice(0, 20).map((mate, place) => [place > 0 && ", ", said(mate.agent)]),
-          ),
-      ),
     );
   }
 
@@ -208,35 +196,5 @@ export function inference(asked, { run }) {
       turn += 1;
       latest.cancel();
     },
-  };
-}
-
-function stateOf(row) {
-  if (row.verdict !== "performed") return h("span", { class: "chip warn" }, row.verdict);
-  return row.completions.length
-    ? h("span", { class: "chip ok" }, "answered")
-    : h("span", { class: "chip request" }, "waiting");
-}
-
-function tokens(row) {
-  const usage = row.completions.at(-1)?.usage ?? {};
-  if (usage.total_tokens !== undefined) return count(usage.total_tokens);
-  return usage.completion_tokens === undefined ? "" : count(usage.completion_tokens);
-}
-
-function flat(row) {
-  const done = row.completions.at(-1);
-  return {
-    tick: row.tick,
-    agent: row.agent,
-    kind: row.kind,
-    target: row.target,
-    request: row.request,
-    verdict: row.verdict,
-    batch: row.batch,
-    asked: row.body.text,
-    answered_tick: done?.tick,
-    answer: done?.body.text,
-    ...done?.usage,
   };
 }

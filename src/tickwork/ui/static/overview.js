@@ -58,8 +58,8 @@ export function overview(view, moved) {
       context.globalAlpha = 1;
       for (const [, column, kind] of marks) {
         if (kinds[kind] === "notes") continue;
-        context.fillStyle =
-          kinds[kind] === "failed" ? colour.fail : kinds[kind] === "requests" ? colour.request : colour.warn;
+        const named = { failed: colour.fail, requests: colour.request, faults: colour.fault };
+        context.fillStyle = named[kinds[kind]] ?? colour.warn;
         context.fillRect(x(first + column * width) - 1, 2, 2.5, 6);
       }
     }

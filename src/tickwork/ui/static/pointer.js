@@ -61,7 +61,8 @@ export function pointer(canvas, { view, names, answer, changed, choose, open }) 
     const name = names.get(lane);
     if (x < GUTTER) return name ? [said(name)] : null;
     const turn = detail?.turns.find((each) => each[0] === tick && each[1] === lane);
-    if (turn) return toldTurn(turn, name ?? `#${lane}`, detail);
+    const faults = (detail?.faults ?? []).filter((each) => each[0] === tick && each[1] === lane);
+    if (turn || faults.length > 0) return toldTurn(turn, name ?? `#${lane}`, tick, faults, detail);
     if (detail) return null;
     return [said(name ?? `agents from #${lane}`), h("div", { class: "dim" }, `around tick ${count(tick)}`)];
   }
@@ -74,13 +75,16 @@ export function pointer(canvas, { view, names, answer, changed, choose, open }) 
     ];
   }
 
-  function toldTurn([tick, , bits, fuel, effects], name, detail) {
+  function toldTurn(turn, name, tick, faults, detail) {
+    const [, , bits, fuel, effects] = turn ?? [];
     const marks = detail.marks.filter((_, mark) => bits & (1 << mark));
+    const broken = faults.map(([, , kind]) => detail.fault_kinds[kind]);
     return [
       h("strong", {}, said(name)),
       ` in tick ${count(tick)}`,
-      h("div", { class: "dim" }, `${count(effects)} effects, ${count(fuel)} fuel`),
+      h("div", { class: "dim" }, turn ? `${count(effects)} effects, ${count(fuel)} fuel` : "no turn"),
       marks.length > 0 && h("div", {}, marks.join(", ")),
+      broken.length > 0 && h("div", {}, "fault: ", broken.join(", ")),
     ];
   }
 

@@ -23,6 +23,7 @@ const LEGEND = [
   ["failed", "failed"],
   ["refused", "refused"],
   ["request", "model or tool"],
+  ["fault", "fault"],
   ["note", "warning"],
   ["membership", "spawn or stop"],
   ["input", "input"],
@@ -100,7 +101,6 @@ export function timeline(asked, { run }) {
       }),
       button("⟨ trouble", "The previous thing that went wrong (p)", () => trouble(-1)),
       button("trouble ⟩", "The next thing that went wrong (n)", () => trouble(1)),
-      h("span", { class: "grow" }),
       legend,
       saving(
         () =>

@@ -1,4 +1,4 @@
-// Finds what went wrong: the nearest failure, refusal or request in time, first by counts and then by turn.
+// Finds what went wrong: the nearest failure, refusal, fault or request, first by counts and then by turn.
 
 import { ask } from "/static/api.js";
 
@@ -15,7 +15,7 @@ export async function nearestTrouble(run, view, tick, direction) {
     const near = high - low < NEAR_TICKS;
     const asked = { run, first: low, last: high, lanes: view.agents, columns: 200, rows: 200 };
     const found = await ask("timeline", { ...asked, detail: near });
-    if (found.detail) return nearestTurn(found.detail.turns, low, high, forwards);
+    if (found.detail) return nearestTurn(found.detail, low, high, forwards);
     const column = nearestColumn(found.density, direction);
     if (column === null) return null;
     const { first, width } = found.density;
@@ -27,10 +27,12 @@ export async function nearestTrouble(run, view, tick, direction) {
   return null;
 }
 
-function nearestTurn(turns, low, high, forwards) {
-  const marked = turns.filter(([tick, , marks]) => marks & MARKED && tick >= low && tick <= high);
-  const turn = forwards ? marked[0] : marked.at(-1);
-  return turn ? { tick: turn[0], lane: turn[1] } : null;
+function nearestTurn({ turns, faults }, low, high, forwards) {
+  const marked = [...turns.filter(([, , marks]) => marks & MARKED), ...faults]
+    .filter(([tick]) => tick >= low && tick <= high)
+    .sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  const found = forwards ? marked[0] : marked.at(-1);
+  return found ? { tick: found[0], lane: found[1] } : null;
 }
 
 function nearestColumn({ marks, kinds }, direction) {

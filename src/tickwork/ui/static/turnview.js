@@ -72,6 +72,7 @@ export function tickView(tick, run, selected = null) {
           `${plural(more, "more turn")}; choose an agent on the timeline, or search.`,
         ),
     ),
+    faultsOf(tick.faults, run, tick.tick),
     tick.inputs.length > 0 &&
       panel(
         "Inputs",
@@ -111,6 +112,7 @@ export function turnView(turn, { run, compact = false }) {
     "div",
     { class: "turn" },
     headOf(turn, run, compact),
+    faultsOf(turn.faults, run, turn.tick),
     turn.outcome === null &&
       h("p", { class: "dim" }, "It had no turn in this tick: nothing was there for it."),
     turn.outcome !== null &&
@@ -361,4 +363,35 @@ function deliveries(effect, run) {
   return [shown, more > 0 && ` and ${count(more)} more`];
 }
 
-export { brief, empty, panel };
+/** The faults that hit somebody, or nothing. */
+function faultsOf(faults, run, tick) {
+  if (faults.length === 0) return null;
+  const one = (fault) => {
+    const { tick: _, agent: __, sender: ___, ...rest } = fault.fields;
+    const told = Object.entries(rest).filter(([, value]) => value !== null);
+    return h(
+      "div",
+      { class: "item" },
+      h(
+        "div",
+        { class: "head" },
+        h("span", { class: "chip fault" }, fault.kind),
+        agentLink(run, tick, fault.agent),
+        fault.to !== null && h("span", { class: "where" }, "to ", agentLink(run, tick, fault.to)),
+        fault.effect !== null &&
+          h(
+            "a",
+            {
+              class: "where",
+              href: link("tick", { run, tick, agent: fault.agent, at: `effect-${fault.effect}` }),
+            },
+            `effect ${fault.effect}`,
+          ),
+        h("span", { class: "where" }, said(told.map(([name, value]) => `${name} ${value}`).join(", "))),
+      ),
+    );
+  };
+  return panel("Faults", "broken on purpose", faults.map(one));
+}
+
+export { panel };
