@@ -50,12 +50,13 @@ def record(project: Project, path: AnyPath, *, force: bool = False, workers: Wor
     return Run(project, Path(path), force=force, workers=workers)
 
 
-def replay(path: AnyPath, *, workers: Workers = "auto") -> Replay:
+def replay(path: AnyPath, *, workers: Workers = "auto", recompute: bool = False) -> Replay:
     """Run a run file again, from nothing but the file, and compare every tick with its record.
 
-    Raises `RunFileError` if it is no run file; a difference is in the result, not an error.
+    With `recompute` models answer again also what can come out otherwise, such as on a GPU. Raises
+    `RunFileError` if it is no run file; a difference is in the result, not an error.
     """
-    return replay_file(Path(path), workers=workers)
+    return replay_file(Path(path), workers=workers, recompute=recompute)
 
 
 def open(path: AnyPath) -> Recording:  # noqa: A001 - `tickwork.open`, as `gzip.open`

@@ -1,7 +1,6 @@
 """Plain models answer everybody as if alone, or say what is wrong, to the one concerned."""
 
 import base64
-import functools
 import random  # noqa: TID251 - seeded by each test
 import struct
 from typing import Any
@@ -9,18 +8,16 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from model_folders import MODELS
+from plain_models import PLAIN, answered, asked, engine_of, floats, values, verdict_of
 
 from tickwork.inference.errors import ModelError, RequestError
-from tickwork.inference.invariance import Serving, Verdict
+from tickwork.inference.invariance import Serving
 from tickwork.inference.language.response import Failure
 from tickwork.inference.plain.encoding import Tensor, TensorRequest, parse_tensors
-from tickwork.inference.plain.engine import PlainEngine, PlainResult, TensorResult
-from tickwork.inference.plain.load import PlainSettings, load_plain
+from tickwork.inference.plain.engine import PlainResult, TensorResult
+from tickwork.inference.plain.load import load_plain
 from tickwork.inference.plain.pooling import Pooling
-from tickwork.inference.providers import SessionSettings
 
-PLAIN = MODELS / "plain"
 SERVED = {
     "classifier": Serving("free", "free", "free"),
     "company": Serving("alone", "free", "one"),
@@ -31,35 +28,6 @@ SERVED = {
     "fixed": Serving("alone", "free", "free"),
     "logarithm": Serving("free", "free", "free"),
 }
-
-
-@functools.cache
-def verdict_of(name: str) -> Verdict:
-    return load_plain(PLAIN / name).verdict
-
-
-def engine_of(name: str, threads: int = 1, **settings: Any) -> PlainEngine:
-    asked = PlainSettings(session=SessionSettings(threads=threads), **settings)
-    return load_plain(PLAIN / name, asked, verdict_of(name)).engine
-
-
-def asked(outputs: tuple[str, ...] | None = None, **arrays: Any) -> TensorRequest:
-    return TensorRequest({name: Tensor.of(np.asarray(array)) for name, array in arrays.items()}, outputs)
-
-
-def floats(*rows: list[float]) -> np.ndarray:
-    return np.array(rows, np.float32)
-
-
-def answered(engine: PlainEngine, request: TensorRequest) -> PlainResult:
-    engine.submit("only", request)
-    return engine.run()["only"]
-
-
-def values(result: PlainResult, name: str) -> np.ndarray:
-    assert isinstance(result, TensorResult), result
-    tensor = result.outputs[name]
-    return np.frombuffer(tensor.data, tensor.dtype).reshape(tensor.shape)
 
 
 # ---- how models are served
@@ -148,44 +116,6 @@ def test_outputs_are_those_of_the_model_in_its_order() -> None:
 def test_only_the_outputs_asked_for_come_back() -> None:
     result = answered(engine_of("classifier"), asked(("label",), x=floats([1, 2, 3, 4])))
     assert list(result.outputs) == ["label"]
-
-
-@pytest.mark.parametrize("how", ["mean", "first", "last"])
-@pytest.mark.parametrize("unit", [False, True])
-def test_pooling_takes_each_row_by_its_own_mask(how: str, unit: bool) -> None:
-    request = asked(
-        input_ids=np.array([[5, 6, 7], [8, 9, 1]]), attention_mask=np.array([[1, 1, 0], [1, 1, 1]])
-    )
-    vectors = values(answered(engine_of("embedding"), request), "last_hidden_state").astype(np.float64)
-    pooling = Pooling("last_hidden_state", "attention_mask", how, unit)  # type: ignore[arg-type]
-    pooled = values(answered(engine_of("embedding", pooling=(pooling,)), request), "last_hidden_state")
-    kept = [vectors[0, :2], vectors[1]]
-    wanted = {
-        "mean": [k.mean(axis=0) for k in kept],
-        "first": [k[0] for k in kept],
-        "last": [k[-1] for k in kept],
-    }
-    rows = np.stack(wanted[how])
-    rows = rows / np.linalg.norm(rows, axis=1, keepdims=True) if unit else rows
-    assert np.allclose(pooled, rows, atol=1e-6)
-
-
-def test_pooling_of_what_cannot_be_pooled_is_refused_at_load() -> None:
-    for pooling in (Pooling("nothing"), Pooling("last_hidden_state", "input"), Pooling("label")):
-        with pytest.raises(ModelError, match=r"cannot be pooled|is no mask"):
-            engine_of("embedding", pooling=(pooling,))
-
-
-def test_a_mask_that_leaves_nothing_fails_its_request() -> None:
-    pooling = Pooling("last_hidden_state", "attention_mask")
-    engine = engine_of("embedding", pooling=(pooling,))
-    result = answered(engine, asked(input_ids=np.array([[5], [6]]), attention_mask=np.array([[1], [0]])))
-    assert result == Failure(
-        "only", "invalid_request", "attention_mask leaves nothing of row 1", "inputs.attention_mask"
-    )
-
-
-# ---- tensors as agents write them
 
 
 def test_every_element_type_goes_through_unchanged() -> None:

@@ -17,6 +17,9 @@ include=$("$python" -c 'import sysconfig; print(sysconfig.get_paths()["include"]
 # Without those that measure the process: a sanitizer keeps what was freed.
 attacked=(tests/attacks tests/pool/test_kernel.py tests/laws/test_pools_agree.py tests/laws/test_plain_ticks.py)
 
+# Ten thousand memories do not fit into the address space that the address sanitizer leaves.
+declare -A left_out=([address]="--deselect=tests/laws/test_pools_agree.py::test_an_example_is_the_same_on_every_pool[epidemic]" [thread]=)
+
 # The engine handles these signals itself: it is how a guest's trap is noticed.
 signals=handle_segv=0:handle_sigbus=0:handle_sigill=0:handle_sigfpe=0
 export ASAN_OPTIONS=$signals:detect_leaks=0:abort_on_error=1
@@ -63,5 +66,5 @@ END
     preload+="$(gcc -print-file-name="$library") "
   done
   LD_PRELOAD=$preload PYTHONPATH=$out/$kind PYTHONMALLOC=malloc \
-    "$python" -m pytest -q -p no:cacheprovider --ignore tests/attacks/test_leaks.py "${attacked[@]}"
+    "$python" -m pytest -q -p no:cacheprovider --ignore tests/attacks/test_leaks.py ${left_out[$kind]} "${attacked[@]}"
 done

@@ -50,7 +50,7 @@ class Asker(Agent):
         self._told("piece", message)
 
     def on_tickwork_rejected(self, message: Message) -> None:
-        self.output("told", {"kind": "rejected", "tick": self.now.tick, "agent": self.id, **message.json()})
+        self.output("told", {**message.json(), "kind": "rejected", "tick": self.now.tick, "agent": self.id})
 
     def on_tickwork_denied(self, message: Message) -> None:
-        self.output("told", {"kind": "denied", "tick": self.now.tick, "agent": self.id, **message.json()})
+        self.output("told", {**message.json(), "kind": "denied", "tick": self.now.tick, "agent": self.id})

@@ -18,12 +18,18 @@ def replay(
     file: Annotated[Path, typer.Argument(help="A run file.")],
     *,
     workers: WorkersOption = AUTO,
+    recompute: Annotated[
+        bool,
+        typer.Option("--recompute", help="Ask models again also what they need not answer as recorded."),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Run a run file again, from nothing but the file, and compare every tick with the record."""
     threads = workers_of(workers)
     with progress("replaying", None, quiet=json) as advance:
-        result = replay_file(file, progress=lambda tick: advance(tick + 1), workers=threads)
+        result = replay_file(
+            file, progress=lambda tick: advance(tick + 1), workers=threads, recompute=recompute
+        )
     if json:
         print_json(_result(result))
     else:
@@ -45,6 +51,8 @@ def _result(result: Replay) -> dict[str, object]:
         "exact": result.exact,
         "status": result.status,
         "warnings": list(result.warnings),
+        "recomputed": result.recomputed,
+        "differences": list(result.differences),
         "wall_s": round(result.wall_s, 6),
     }
 
@@ -53,11 +61,15 @@ def show(result: Replay) -> None:
     """Print a replay's result for people."""
     for warning in result.warnings:
         say(f"warning: {warning}")
+    for difference in result.differences:
+        say(f"difference: {difference}")
     if result.first_divergence is None:
         print_line(
             f"identical: {result.ticks} ticks, {result.turns} turns replayed in {result.wall_s:.2f} s; "
             "all digests match"
         )
+        if result.recomputed:
+            print_line(f"  {result.recomputed} answers and pieces of models computed again")
         print_line(f"  digest {result.digest}")
         print_line(f"  exact  {result.exact}")
     else:

@@ -75,7 +75,8 @@ def wanted_files(hub_id: str, names: Sequence[str], variant: str) -> list[str]:
     # Weights lie beside their graph as model.onnx.data, model.onnx_data, model.onnx_data_1 and so on.
     graphs = [name for name in names if name == found or name.startswith((f"{found}.", f"{found}_"))]
     beside = [name for name in names if "/" not in name and name.endswith(_BESIDE_THE_GRAPH)]
-    return sorted({*graphs, *beside})
+    pooling = [name for name in names if name.endswith("_Pooling/config.json") and name.count("/") == 1]
+    return sorted({*graphs, *beside, *pooling})
 
 
 def _literally(names: Sequence[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """Where a model is taken from, and which one it must be."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -7,6 +8,9 @@ import msgspec
 from tickwork.inference.cache import ModelCache
 from tickwork.inference.contents import content_hash
 from tickwork.inference.describe import Kind, describe
+from tickwork.inference.language.folder import read_folder
+from tickwork.inference.plain.folder import find_graph
+from tickwork.inference.providers import Chosen, SessionSettings, choose_provider
 
 
 class ModelSource(msgspec.Struct, frozen=True):
@@ -17,6 +21,18 @@ class ModelSource(msgspec.Struct, frozen=True):
     kind: Kind
     variant: str
     name: str
+
+
+def provider_of(source: ModelSource, preferences: Sequence[str]) -> Chosen:
+    """Return the provider that the model will run on; raises ModelError.
+
+    Loads the model where a provider before the CPU is there to be tried.
+    """
+    if source.kind == "language":
+        graph = read_folder(source.folder, source.variant).graph
+    else:
+        graph = find_graph(source.folder, source.variant)
+    return choose_provider(graph, preferences, SessionSettings())
 
 
 def source_at(folder: Path, variant: str = "", name: str = "") -> ModelSource:

@@ -4,7 +4,7 @@ When a completion comes was fixed when it was asked for; here is only waited for
 long computing takes is seen on a clock, and nowhere in a run.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -51,11 +51,18 @@ class Answers:
         """Take on what a tick asked for, and drop what nobody waits for any more."""
         for request in settled.asked:
             self.submit(request)
-        self.drop(settled)
+        self._drop(settled.cancelled)
 
-    def drop(self, settled: Settled) -> None:
-        """Drop what nobody waits for any more after a tick."""
-        for key in settled.cancelled:
+    def keep_only(self, pending: Collection[RequestKey]) -> None:
+        """Drop what is not pending any more."""
+        self._drop([key for key in self._submitted if key not in pending])
+
+    def holds(self, key: RequestKey) -> bool:
+        """Return whether a request was taken on, and neither answered nor dropped."""
+        return key in self._submitted
+
+    def _drop(self, keys: Iterable[RequestKey]) -> None:
+        for key in keys:
             if key in self._submitted:
                 del self._submitted[key]
                 self._service.cancel(_name(key))

@@ -28,15 +28,16 @@ def _silently(_: str) -> None:
 def load_project(path: Path, announce: Callable[[str], None] = _silently) -> Project:
     """Read a project (its folder or its manifest) and build every module that it needs.
 
-    What takes long is told to `announce` in a sentence before it starts. Raises `ManifestError` for what the
-    manifest says and `ModuleError` for a source that does not build.
+    What takes long is told to `announce` in a sentence before it starts, and so is a model's fall back to
+    another provider than the first. Raises `ManifestError` for what the manifest says and `ModuleError` for a
+    source that does not build.
     """
     return assemble(load_manifest(path), announce)
 
 
 def assemble(manifest: Manifest, announce: Callable[[str], None] = _silently) -> Project:
     """Return the project of a manifest. Equal sources give equal hashes, whatever their place and order."""
-    models = [resolve_model(model) for model in manifest.models]
+    models = [resolve_model(model, announce) for model in manifest.models]
     build = _Build(manifest.path.parent, manifest.limits.module_bytes, announce)
     spec = RunSpec(
         name=manifest.name,

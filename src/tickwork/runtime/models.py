@@ -1,6 +1,6 @@
 """The way to `serving`, which runs without models do not take: it needs packages that they do without."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tickwork.core.errors import TickworkError
@@ -17,9 +17,12 @@ class NoInferenceError(TickworkError):
     """The packages that models need are not installed."""
 
 
-def resolve_model(model: Model) -> tuple[ModelSpec, ModelPlace]:
-    """Return a declared model with the hash of its files, and its place; raise a `TickworkError`."""
-    found: tuple[ModelSpec, ModelPlace] = _serving().resolve(model)
+def resolve_model(model: Model, announce: Callable[[str], None]) -> tuple[ModelSpec, ModelPlace]:
+    """Return a declared model with the hash of its files, and its place; raise a `TickworkError`.
+
+    Providers that were preferred and do not work here are told to `announce`.
+    """
+    found: tuple[ModelSpec, ModelPlace] = _serving().resolve(model, announce)
     return found
 
 

@@ -1,5 +1,6 @@
 """Replaying: the same loop over recorded arrivals, every tick held against the record."""
 
+import contextlib
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from tickwork.journal.reader import RunReader
 from tickwork.pool.choose import Workers
 from tickwork.runtime.clock import monotonic_s
 from tickwork.runtime.comparison import Divergence
+from tickwork.runtime.fold import check_spec
+from tickwork.runtime.recompute import open_recomputation
 from tickwork.runtime.rerun import Rerun
 
 __all__ = ["Divergence", "Replay", "replay"]
@@ -19,7 +22,11 @@ __all__ = ["Divergence", "Replay", "replay"]
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What a replay found. `ticks` were replayed and agreed; `warnings` weaken what that means."""
+    """What a replay found. `ticks` were replayed and agreed; `warnings` weaken what that means.
+
+    `recomputed` answers of models were computed again. Those that came out otherwise, of which no more was
+    promised, are in `differences`.
+    """
 
     identical: bool
     ticks: int
@@ -30,6 +37,8 @@ class Replay:
     status: str
     warnings: tuple[str, ...]
     wall_s: float
+    recomputed: int = 0
+    differences: tuple[str, ...] = ()
 
 
 def _warnings(header: Header, engine: Engine) -> list[str]:
@@ -51,17 +60,32 @@ def _warnings(header: Header, engine: Engine) -> list[str]:
     return warnings
 
 
-def replay(path: Path, *, progress: Callable[[int], None] | None = None, workers: Workers = "auto") -> Replay:
+def replay(
+    path: Path,
+    *,
+    progress: Callable[[int], None] | None = None,
+    workers: Workers = "auto",
+    recompute: bool = False,
+) -> Replay:
     """Run a run file again and compare every tick with its record; raise `RunFileError` if it is none.
 
     It ends at the first divergence; `progress` is told each tick that agreed. `workers` are the threads that
-    run agents; they need not be as many as when it was recorded.
+    run agents; they need not be as many as when it was recorded. With `recompute` models answer again also
+    what can come out otherwise than recorded, such as on a GPU.
     """
     with RunReader.open(path) as reader:
         started_s = monotonic_s()
-        rerun = Rerun(reader, workers=workers)
-        warnings = _warnings(reader.header, rerun.engine)
-        try:
+        check_spec(reader)
+        again, warning = open_recomputation(reader.spec, reader.header, every=recompute)
+        with contextlib.ExitStack() as undo:
+            if again is not None:
+                undo.callback(again.close)
+            check = None if again is None else again.divergence
+            rerun = Rerun(reader, workers=workers, check=check)
+            undo.callback(rerun.close)
+            warnings = _warnings(reader.header, rerun.engine)
+            if warning is not None:
+                warnings.append(warning)
             divergence = None
             for stored in reader.entries():
                 divergence = rerun.tick(stored)
@@ -69,8 +93,6 @@ def replay(path: Path, *, progress: Callable[[int], None] | None = None, workers
                     break
                 if progress is not None:
                     progress(stored.tick)
-        finally:
-            rerun.close()
         if divergence is None:
             divergence = _end_fault(rerun)
             if reader.end is None:
@@ -86,6 +108,8 @@ def replay(path: Path, *, progress: Callable[[int], None] | None = None, workers
             status=reader.status,
             warnings=tuple(warnings),
             wall_s=monotonic_s() - started_s,
+            recomputed=0 if again is None else again.count,
+            differences=() if again is None else again.differences,
         )
 
 

@@ -27,7 +27,7 @@ class Rerun:
 
     It begins at the file's own beginning, and then checks all that the file keeps of worlds and agents; or,
     with `from_tick`, at the last sound snapshot that is not after it. `warn` is told of snapshots that had to
-    be passed over.
+    be passed over. `check` is asked of every entry, before it is run on its world, whether it can be right.
     """
 
     def __init__(
@@ -37,8 +37,10 @@ class Rerun:
         from_tick: int | None = None,
         warn: Callable[[str], None] | None = None,
         workers: Workers = "auto",
+        check: Callable[[World, Entry], Divergence | None] | None = None,
     ) -> None:
         check_spec(reader)
+        self._check = check
         self.reader = reader
         self.engine = engine_for(reader.spec)
         header = reader.header
@@ -93,6 +95,8 @@ class Rerun:
         except RunFileError as error:
             return Divergence(stored.tick, first_due(world), str(error))
         unfit = self._unfit(world, recorded[0])
+        if unfit is None and self._check is not None:
+            unfit = self._check(world, recorded[0])
         if unfit is not None:
             return unfit
         ticked = self.loop.tick(recorded[0].arrivals)

@@ -1,6 +1,6 @@
 """What serves a run's models. Imported by `models`, and only where there are any: it needs onnxruntime."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tickwork.core.errors import ManifestError, RunFileError, TickworkError
@@ -15,7 +15,7 @@ from tickwork.inference.memo import Memo
 from tickwork.inference.plain.load import PlainSettings
 from tickwork.inference.residency import Residency
 from tickwork.inference.service import Served, Service
-from tickwork.inference.sources import ModelSource, source_at, source_in
+from tickwork.inference.sources import ModelSource, provider_of, source_at, source_in
 from tickwork.manifest.schema import Model
 from tickwork.runtime.model_cache import model_cache
 from tickwork.runtime.model_place import ModelPlace
@@ -23,15 +23,23 @@ from tickwork.runtime.model_place import ModelPlace
 __all__ = ["Makers", "makers", "resolve", "serve"]
 
 
-def resolve(model: Model) -> tuple[ModelSpec, ModelPlace]:
-    """Return a declared model with the hash of its files, and its place; raise `ManifestError`."""
+def resolve(model: Model, announce: Callable[[str], None]) -> tuple[ModelSpec, ModelPlace]:
+    """Return a declared model with the hash of its files, and its place; raise `ManifestError`.
+
+    Providers that were preferred and do not work here are told to `announce`, each with why.
+    """
     try:
         if model.path is not None:
             source = source_at(Path(model.path), model.variant, model.name)
         else:
             source = source_in(model_cache(), model.cached or "")
+        chosen = provider_of(source, model.providers)
     except ModelError as error:
         raise ManifestError(f"models.{model.name}: {error}") from error
+    for passed in chosen.passed_over:
+        announce(
+            f"the model {model.name} runs on {chosen.provider} and not on {passed.provider}: {passed.reason}"
+        )
     spec = ModelSpec(
         name=model.name,
         hash=source.hash,
@@ -43,7 +51,7 @@ def resolve(model: Model) -> tuple[ModelSpec, ModelPlace]:
         tokens_per_tick=model.tokens_per_tick,
         kind=source.kind,
     )
-    return spec, ModelPlace(str(source.folder.absolute()), source.variant, model.providers)
+    return spec, ModelPlace(str(source.folder.absolute()), source.variant, (chosen.provider,))
 
 
 def serve(run: RunSpec, places: Mapping[str, ModelPlace], *, memo: bool) -> Service:

@@ -34,6 +34,7 @@ _MASK_RANK = 2
 class PlainSettings(msgspec.Struct, frozen=True):
     """How to load a plain model. `pooling` alone is part of what answers are; the rest is speed and memory.
 
+    `pooling`: in place of what the model's folder says, which counts if this is empty.
     `rows`: how many rows may be joined, 1 to 4096.
     """
 
@@ -52,6 +53,7 @@ class PlainWeights(NamedTuple):
     opened: Opened
     ports: Ports
     bytes: int
+    pooling: tuple[Pooling, ...]
 
 
 class PlainLoaded(NamedTuple):
@@ -103,7 +105,10 @@ def open_plain_weights(
     opened = open_session(folder.graph_file, (found.provider,), session)
     opened = opened._replace(passed_over=found.passed_over + opened.passed_over)
     size = sum(file.stat().st_size for file in folder.files)
-    return PlainWeights(named, verdict, opened, _ports(opened.session), size)
+    ports = _ports(opened.session)
+    # Some graphs pool by themselves, and give the whole under another name.
+    pooling = tuple(one for one in (folder.pooling,) if one is not None and one.output in ports.outputs)
+    return PlainWeights(named, verdict, opened, ports, size, pooling)
 
 
 def estimate(path: Path, settings: PlainSettings) -> Need:
@@ -116,14 +121,15 @@ def make_plain_engine(weights: PlainWeights, settings: PlainSettings, name: str)
     """Return a new engine over a model that is in memory; raises ModelError."""
     if not 1 <= settings.rows <= _ROWS_MAX:
         raise ModelError(f"rows is {settings.rows}; it must be between 1 and {_ROWS_MAX}")
-    for pooling in settings.pooling:
+    poolings = settings.pooling or weights.pooling
+    for pooling in poolings:
         _check_pooling(pooling, weights.ports)
     engine = PlainEngine(
         (name, f"fp_{weights.hash[:_FINGERPRINT_CHARS]}"),
         weights.opened.session,
         weights.ports,
         weights.verdict.serving,
-        settings.pooling,
+        poolings,
         settings.rows,
     )
     _, provider, passed_over = weights.opened

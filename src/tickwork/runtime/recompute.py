@@ -1,0 +1,121 @@
+"""The answers of a recording's models computed again, and held against the record."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from tickwork.core.entry import Entry
+from tickwork.core.errors import TickworkError
+from tickwork.core.messages import CPU, Completion
+from tickwork.core.requests import PendingRequest, RequestKey
+from tickwork.core.spec import RunSpec
+from tickwork.core.world import World
+from tickwork.journal.header import Header
+from tickwork.runtime.answers import Answers
+from tickwork.runtime.comparison import Divergence
+from tickwork.runtime.launch import project_of
+from tickwork.runtime.models import makers_fault
+
+_LISTED_MAX = 20
+
+
+class Recomputation:
+    """Computes again what the record says can be; with `every`, all of it.
+
+    Where `strict`, an answer of the CPU that comes out otherwise is a divergence; all else is in
+    `differences`. `count` answers and pieces were compared so far.
+    """
+
+    def __init__(self, run: RunSpec, answers: Answers, *, every: bool, strict: bool) -> None:
+        self._run = run
+        self._answers = answers
+        self._every = every
+        self._strict = strict
+        self._differing = 0
+        self._told: list[str] = []
+        self.count = 0
+
+    @property
+    def differences(self) -> tuple[str, ...]:
+        """The differences that are no divergence, the first ones in words."""
+        more = self._differing - len(self._told)
+        return (*self._told, f"and {more} more") if more else tuple(self._told)
+
+    def divergence(self, world: World, recorded: Entry) -> Divergence | None:
+        """Compare the completions of the world's tick; return the first that must not differ and does."""
+        pending = world.requests.pending
+        self._answers.keep_only(pending)
+        found = {_key(each): each for each in recorded.arrivals.completions}
+        due = [pending[key] for key, each in found.items() if self._every or each.recomputable]
+        for request in due:
+            self._answers.submit(request)
+        for request in self._compared(world, due, found):
+            self.count += 1
+            again = self._answers.completion(request, world.tick, lambda: None)
+            then = found.get(request.key)
+            if _said(again) == _said(then):
+                continue
+            reason = self._reason(world, request)
+            if self._strict and all(each is None or each.recomputable for each in (again, then)):
+                return Divergence(world.tick, world.agents[request.agent].spec.id, reason)
+            self._differing += 1
+            if self._differing <= _LISTED_MAX:
+                who = world.agents[request.agent].spec.id
+                self._told.append(str(Divergence(world.tick, who, reason)))
+        return None
+
+    def _compared(
+        self, world: World, due: list[PendingRequest], found: Mapping[RequestKey, Completion]
+    ) -> list[PendingRequest]:
+        """Return the requests whose completions are compared, also streams of which no piece is recorded."""
+        silent = [
+            request
+            for request in world.requests.pending.values()
+            if request.first <= world.tick and request.key not in found and self._answers.holds(request.key)
+        ]
+        return [*due, *silent]
+
+    def _reason(self, world: World, request: PendingRequest) -> str:
+        model = self._run.models[request.model].name
+        what = "answer" if request.due == world.tick else "piece of an answer"
+        return f"model {model} gives another {what} to the request of tick {request.tick} when asked again"
+
+    def close(self) -> None:
+        """Let go of the models."""
+        self._answers.close()
+
+
+class Opened(NamedTuple):
+    """A recomputation, or None with the warning that tells why there is none."""
+
+    recomputation: Recomputation | None
+    warning: str | None
+
+
+def open_recomputation(run: RunSpec, header: Header, *, every: bool) -> Opened:
+    """Return what computes a recording's answers again on this machine."""
+    if not run.models:
+        return Opened(None, None)
+    places = project_of(run, header.launch).models
+    if not every:
+        # What the CPU answered is only promised to come out the same there.
+        places = {name: msgspec.structs.replace(place, providers=(CPU,)) for name, place in places.items()}
+    try:
+        fault = makers_fault(header.inference)
+        if fault is not None and not every:
+            return Opened(None, f"the answers of models are used as they were recorded: {fault}")
+        answers = Answers.of(run, places, memo=False)
+    except TickworkError as error:
+        return Opened(None, f"the answers of models are used as they were recorded: {error}")
+    if answers is None:
+        return Opened(None, None)
+    return Opened(Recomputation(run, answers, every=every, strict=fault is None), fault)
+
+
+def _key(completion: Completion) -> RequestKey:
+    return (completion.tick, completion.agent, completion.effect)
+
+
+def _said(completion: Completion | None) -> bytes | None:
+    return None if completion is None else completion.body
