@@ -20,7 +20,7 @@ Rows = list[dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with messages, outputs, logs, a spawn, a failure, refusals, and requests that nothing serves."""
+    """A run with messages, outputs, logs, a spawn, a failure, refusals, and requests that are denied."""
     folder = tmp_path_factory.mktemp("exported")
     made = project(
         folder / "p",
@@ -28,7 +28,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
         agent("frail", "fail"),
         agent("spawner", "spawner", "spawn:worker"),
         agent("echo", "echo", "send:sink", "output:out"),
-        agent("shout", "shout", "send:sink", "infer:*"),
+        agent("shout", "shout", "send:sink"),
         lines="".join(f"{number}\n" for number in range(6)),
         more='[kinds.worker]\nmodule = "puppet.wasm"\nconfig = "echo"\n',
     )
@@ -193,7 +193,7 @@ def test_turns_and_requests_follow_the_conventions_for_agents(recorded: Path, tm
     asked = [(span, found) for span, found in told if found["gen_ai.operation.name"] == "chat"]
     effects = [row for row in inspected(recorded, "effects") if row["kind"] == "infer"]
     assert [found["gen_ai.request.model"] for _, found in asked] == [row["target"] for row in effects] != []
-    assert {(span["kind"], found["error.type"]) for span, found in asked} == {(3, "rejected")}
+    assert {(span["kind"], found["error.type"]) for span, found in asked} == {(3, "denied")}
     logs = sum(len(span.get("events", ())) for span in spans)
     assert logs == sum(row["level"] not in {"metric", "failed"} for row in inspected(recorded, "logs")) > 0
 

@@ -208,8 +208,8 @@ def test_the_history_of_an_agent_has_its_turns_and_its_memory(server: Server, ru
 
 
 def test_requests_are_listed_with_their_batch_and_their_refusal(tmp_path: Path) -> None:
-    """Nothing answers requests in this run, so each is refused with a reason."""
-    made = project(tmp_path / "asks", agent("one", "shout", "infer:*"), agent("two", "shout"), lines="1\n")
+    """Nobody may ask a model in this run."""
+    made = project(tmp_path / "asks", agent("one", "shout"), agent("two", "shout"), lines="1\n")
     text = (made / "tickwork.toml").read_text().replace('to = "one"', 'to = ["one", "two"]')
     (made / "tickwork.toml").write_text(text)
     file = tmp_path / "asks.tick"
@@ -217,7 +217,7 @@ def test_requests_are_listed_with_their_batch_and_their_refusal(tmp_path: Path) 
     with viewer(file) as served:
         found = served.ask("inference", run="asks.tick")
         assert [(row["agent"], row["verdict"], row["batch"]) for row in found["requests"]] == [
-            ("one", "rejected", 2),
+            ("one", "denied", 2),
             ("two", "denied", 2),
         ]
         assert all(row["reason"] and row["completions"] == [] for row in found["requests"])
