@@ -11,8 +11,11 @@ from tickwork.core.image import PAGE_BYTES, AgentImage, MemoryImage
 from tickwork.guest import capi
 from tickwork.guest.plan import ExportSource
 from tickwork.guest.touched import touched_pages
+from tickwork.guest.virtual import VirtualState
 
 WASM_PAGE_BYTES = 65536
+# To copy a memory of this size costs about as much as to find out which of its pages were written.
+_COPY_BYTES = 256 << 10
 _MASK_32, _MASK_64 = (1 << 32) - 1, (1 << 64) - 1
 _ZERO_PAGE = bytes(PAGE_BYTES)
 # A value of the engine: its kind, then its bits, of which only those of scalars are looked at.
@@ -27,6 +30,17 @@ class Base:
 
     memories: tuple[bytes, ...]
     globals: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An instance's state, whole, for putting it back into the same instance."""
+
+    memories: tuple[bytes, ...]
+    globals: tuple[int, ...]
+    seed: bytes
+    start_ns: int
+    drawn: int
 
 
 class Reach:
@@ -162,3 +176,45 @@ def put(state: Reach, image: AgentImage) -> None:
             ctypes.memmove(address + number * PAGE_BYTES, page, PAGE_BYTES)
     for place, bits in image.globals:
         state.write_global(place, bits)
+
+
+def keep(state: Reach, virtual: VirtualState) -> Kept:
+    """Return an instance's state for `put_back`."""
+    return Kept(
+        tuple(bytes(state.window(memory)[2]) for memory in range(state.memory_count)),
+        state.read_globals(),
+        virtual.seed,
+        virtual.start_ns,
+        virtual.drawn,
+    )
+
+
+def put_back(state: Reach, virtual: VirtualState, kept: Kept) -> bool:
+    """Put a kept state back into the instance that it was taken from; False if a memory has grown since."""
+    windows = [state.window(memory) for memory in range(state.memory_count)]
+    if any(size != len(was) for (_, size, _), was in zip(windows, kept.memories, strict=True)):
+        return False
+    for (address, size, _), was in zip(windows, kept.memories, strict=True):
+        _copy_touched(address, size, was)
+    for place, (bits, old) in enumerate(zip(state.read_globals(), kept.globals, strict=True)):
+        if bits != old:
+            state.write_global(place, old)
+    virtual.seed, virtual.start_ns, virtual.drawn = kept.seed, kept.start_ns, kept.drawn
+    virtual.output.clear()
+    virtual.output_bytes = 0
+    return True
+
+
+def _copy_touched(address: int, size: int, was: bytes) -> None:
+    touched = touched_pages(address, size, PAGE_BYTES) if size > _COPY_BYTES else None
+    if touched is None:
+        ctypes.memmove(address, was, size)
+        return
+    start = 0
+    while start < len(touched):
+        end = start + 1
+        while end < len(touched) and touched[end] == touched[end - 1] + 1:
+            end += 1
+        at, length = touched[start] * PAGE_BYTES, (end - start) * PAGE_BYTES
+        ctypes.memmove(address + at, was[at : at + length], length)
+        start = end

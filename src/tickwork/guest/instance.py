@@ -29,9 +29,12 @@ from tickwork.guest.engine import WHOLE_AGENTS_MAX
 from tickwork.guest.hosting import HostFrame, InnerTrap, Wave, define_hosts
 from tickwork.guest.image import (
     Base,
+    Kept,
     Reach,
     find_externs,
+    keep,
     put,
+    put_back,
     take_base,
     take_globals,
     take_memory,
@@ -217,6 +220,14 @@ class Instance:
         self.state.seed = image.seed
         self.state.start_ns = image.start_ns
         self.state.drawn = image.drawn
+
+    def keep(self) -> Kept:
+        """Return the agent's whole state, for `rewind` of this instance."""
+        return keep(self.reach(), self.state)
+
+    def rewind(self, kept: Kept) -> bool:
+        """Become again what `keep` of this instance was; False, with nothing changed, if it has grown."""
+        return put_back(self.reach(), self.state, kept)
 
     def _link(self) -> None:
         capi.set_fuel(self._context, self._limits.fuel_setup)

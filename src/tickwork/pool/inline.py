@@ -130,6 +130,23 @@ class InlinePool:
             self.retire((agent,))
             self._asleep[agent] = image
 
+    def holding(self) -> list[int]:
+        """Return the agents that the pool has, in no order that means anything."""
+        return [*self._instances, *self._asleep]
+
+    def instance(self, agent: int) -> Instance | None:
+        """Return an agent's instance; None if it was restored and has had no turn since, or is gone."""
+        return self._instances.get(agent)
+
+    def wake(self, world: World, agents: Iterable[int]) -> None:
+        """Make the instances of agents that were restored now, not when their first turns come."""
+        for agent in agents:
+            if agent in self._asleep:
+                self._wake(world, agent)
+
+    def forget_record(self) -> None:
+        """Learn that the next tick does not follow the last one."""
+
     def retire(self, agents: Iterable[int]) -> None:
         """Free the instances of agents that have ended."""
         for agent in agents:

@@ -240,6 +240,12 @@ class ThreadsPool(InlinePool):
             instance.abandon()
         self._instances = {}
 
+    def forget_record(self) -> None:
+        """Learn that the next tick does not follow the last one."""
+        self._record = None
+        self._rest = 0
+        self._patience = 1
+
     def retire(self, agents: Iterable[int]) -> None:
         """Free the instances of agents that have ended."""
         for agent in agents:

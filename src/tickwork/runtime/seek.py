@@ -9,35 +9,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import msgspec
-
 from tickwork.core.digest import Digests
 from tickwork.core.edits import NO_EDITS
-from tickwork.core.effects import Output
-from tickwork.core.errors import HostError, InputError, RunFileError
-from tickwork.core.image import PAGE_BYTES, AgentImage
-from tickwork.core.limits import MIB
-from tickwork.core.messages import Message, MessageClass
-from tickwork.core.names import RUNTIME_SENDER
-from tickwork.core.outcomes import Outcome, OutcomeKind
+from tickwork.core.errors import InputError, RunFileError
+from tickwork.core.image import AgentImage
+from tickwork.core.messages import Message
 from tickwork.core.spec import RunSpec
 from tickwork.core.timers import PendingTimer
 from tickwork.core.world import AgentState, Status, World
 from tickwork.guest.engine import Engine
-from tickwork.guest.image import Base
 from tickwork.guest.instance import Instance
 from tickwork.guest.program import Program
 from tickwork.journal.reader import RunReader
+from tickwork.runtime.agent_state import ask_state, require_python, whole_memory
 from tickwork.runtime.alone import run_alone
 from tickwork.runtime.fold import begin, check_spec, fold
 from tickwork.runtime.fork import fork, read_edits
 from tickwork.runtime.places import AnyPath
 from tickwork.runtime.programs import engine_for
-
-# The question that the Python guest's shell answers; only the runtime's own name may send it.
-STATE_TOPIC = "tickwork.state"
-_STATE_FUEL = 10_000_000_000
-_STATE_BYTES_MAX = 64 * MIB
 
 
 class Recording:
@@ -217,37 +206,6 @@ class AgentMoment:
     def state(self) -> object:
         """Return a Python agent's attributes as JSON's values; `InputError` for another language."""
         spec = self.standing.spec
-        if not spec.preamble:
-            raise InputError(f"agent {spec.id!r} is not written in Python: only its memory can be shown")
-        image = self.image()
-        limits = msgspec.structs.replace(
-            spec.limits, fuel_per_turn=_STATE_FUEL, bytes_per_turn=_STATE_BYTES_MAX
-        )
-        instance = Instance(self.moment.recording.program(spec.module), limits)
-        try:
-            instance.restore(image)
-            question = Message(MessageClass.MESSAGE, self.moment.tick, 0, 0, RUNTIME_SENDER, STATE_TOPIC, b"")
-            outcome = instance.step(self.moment.tick, self.moment.world.now_ns, 0, [question])
-        finally:
-            instance.close()
-        return _answer(spec.id, outcome)
-
-
-def whole_memory(image: AgentImage, base: Base, place: int) -> bytes:
-    """Return a linear memory from an agent's image and its program's base."""
-    memory = image.memories[place]
-    content = bytearray(memory.size)
-    initial = base.memories[place][: memory.size]
-    content[: len(initial)] = initial
-    for number, page in zip(memory.numbers, memory.pages, strict=True):
-        content[number * PAGE_BYTES : (number + 1) * PAGE_BYTES] = page
-    return bytes(content)
-
-
-def _answer(agent: str, outcome: Outcome) -> object:
-    if outcome.kind is not OutcomeKind.OK:
-        raise HostError(f"agent {agent!r} cannot tell its state: {outcome.kind} {outcome.detail}")
-    for effect in outcome.effects:
-        if isinstance(effect, Output) and effect.name == STATE_TOPIC:
-            return msgspec.json.decode(effect.body)
-    raise InputError(f"agent {agent!r} does not answer for its state: it is no agent of the Python guest")
+        require_python(spec)
+        program = self.moment.recording.program(spec.module)
+        return ask_state(program, spec, self.image(), self.moment.world)
