@@ -53,7 +53,7 @@ class Check(NamedTuple):
         """Return how the run fails it now, or None. Whatever the function raises counts as a failure."""
         try:
             found = self.judge(view)
-        except Exception as error:  # noqa: BLE001 - a check may fail in any way
+        except Exception as error:
             return Failure(self.name, view.tick, _told(error))
         if found is False:
             return Failure(self.name, view.tick, first_line(self.judge) or "it does not hold")
@@ -124,7 +124,9 @@ def tick_failure(entry: Entry, after: World) -> Failure | None:
         for refusal in turn.refusals:
             if refusal.verdict == REJECTED and "full" in refusal.reason:
                 name = after.agents[turn.agent].spec.id
-                return Failure(NOTHING_STARVES, entry.tick, f"a message of {name!r} is lost: {refusal.reason}")
+                return Failure(
+                    NOTHING_STARVES, entry.tick, f"a message of {name!r} is lost: {refusal.reason}"
+                )
     return None
 
 

@@ -67,7 +67,9 @@ def read_lines(project: Project, ticks: int) -> Lines:
         rates = [item.rate for item in project.spec.inputs]
         lines: list[tuple[Input, ...]] = []
         while len(lines) < ticks - 1 and not all(reader.exhausted for reader in opened.values()):
-            lines.append(tuple(line for source, reader in opened.items() for line in reader.take(rates[source])))
+            lines.append(
+                tuple(line for source, reader in opened.items() for line in reader.take(rates[source]))
+            )
         return tuple(lines)
     finally:
         for reader in opened.values():
