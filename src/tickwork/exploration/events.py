@@ -1,6 +1,8 @@
 """What happened in a run that a fault could have hit."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, TypeVar
 
 from tickwork.core.effects import Publish, Send, Timer
@@ -41,7 +43,8 @@ class Due(NamedTuple):
     request: int
 
 
-class Events(NamedTuple):
+@dataclass(frozen=True)
+class Events:
     """All of a run's events; `supervised` are the ids of agents that are to survive a failure."""
 
     ticks: int
@@ -50,6 +53,26 @@ class Events(NamedTuple):
     sent: tuple[Sent, ...]
     turns: tuple[Took, ...]
     timers: tuple[Due, ...]
+
+    @cached_property
+    def later_sent(self) -> tuple[Sent, ...]:
+        """What was sent after tick 0."""
+        return tuple(sent for sent in self.sent if sent.tick)
+
+    @cached_property
+    def later_turns(self) -> tuple[Took, ...]:
+        """Turns after tick 0, which is setup."""
+        return tuple(turn for turn in self.turns if turn.tick)
+
+    @cached_property
+    def supervised_turns(self) -> tuple[Took, ...]:
+        """Those of agents that are to survive a failure."""
+        return tuple(turn for turn in self.later_turns if turn.agent in self.supervised)
+
+    @cached_property
+    def crowded(self) -> tuple[Took, ...]:
+        """Turns that found more than one message."""
+        return tuple(turn for turn in self.later_turns if turn.messages > 1)
 
 
 def events_of(spec: RunSpec, entries: Iterable[Entry], subscribers: Subscribers) -> Events:
