@@ -9,8 +9,8 @@ from tickwork.cli.console import say
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Yield a function that tells whether to stop. SIGTERM counts as Ctrl-C does."""
+def interruptible(what: str = "tick") -> Iterator[Callable[[], bool]]:
+    """Yield a function that tells whether to stop, at the end of `what`. SIGTERM counts as Ctrl-C does."""
     wished = told = False
 
     def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signal module's form
@@ -24,7 +24,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         # Not in the handler, which may have come in the middle of another print.
         if wished and not told:
             told = True
-            say("stopping at the end of this tick (again to stop at once)")
+            say(f"stopping at the end of this {what} (again to stop at once)")
         return wished
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -17,6 +17,7 @@ from tickwork.cli import (
     demo,
     diff,
     doctor,
+    explore,
     export,
     fork,
     inspect,
@@ -51,6 +52,7 @@ app.command("inspect")(inspect.inspect)
 app.command("snapshots")(snapshots.snapshots)
 app.command("diff")(diff.diff)
 app.command("bisect")(bisect.bisect)
+app.command("explore")(explore.explore)
 app.command("ui")(ui.ui)
 app.command("export")(export.export)
 app.add_typer(models.app, name="models")

@@ -24,8 +24,8 @@ class Advance(Protocol):
 
 
 @contextlib.contextmanager
-def progress(label: str, total: int | None, *, quiet: bool) -> Iterator[Advance]:
-    """Show a bar for `total` ticks (None: as many as it takes) while the block runs."""
+def progress(label: str, total: int | None, *, quiet: bool, unit: str = "ticks") -> Iterator[Advance]:
+    """Show a bar for `total` ticks, or other units (None: as many as it takes), while the block runs."""
     if quiet or not errors.is_terminal:
         yield lambda ticks, note="": None  # noqa: ARG005 - the signature is the protocol's
         return
@@ -34,7 +34,7 @@ def progress(label: str, total: int | None, *, quiet: bool) -> Iterator[Advance]
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("ticks {task.fields[note]}"),
+        TextColumn(unit + " {task.fields[note]}"),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=errors, transient=True, refresh_per_second=10) as bar:

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 from tickwork.core.digest import Digests
 from tickwork.core.entry import Entry, decode_entry
-from tickwork.core.messages import NO_ARRIVALS, Arrivals
 from tickwork.core.world import World, genesis_world
 from tickwork.exploration.behaviour import Behaviour, subscriber_ids
 from tickwork.exploration.case import Case, Horizon
@@ -19,7 +18,6 @@ from tickwork.exploration.checks import (
 )
 from tickwork.exploration.stage import Stage
 from tickwork.exploration.view import View
-from tickwork.runtime.loop import Ticked
 
 IDLE, TICKS, FAILED, STOPPED = "idle", "ticks", "failed", "stopped"
 # How often a run is looked at for messages that wait; it costs a look at every mailbox.
@@ -49,12 +47,12 @@ class Judging:
         self._view = view
         self._horizon = horizon
 
-    def tick(self, before: World, arrivals: Arrivals, entry: Entry, ticked: Ticked) -> Failure | None:
-        """Return how the run fails in a tick that was just taken, or None."""
-        failure = tick_failure(entry, ticked.world)
-        self._view.move(before, arrivals, ticked.world, ticked.entry)
-        if failure is None and ticked.world.tick % _STARVING_EVERY == 0:
-            failure = starving(ticked.world)
+    def tick(self, before: World, entry: Entry, data: bytes, after: World) -> Failure | None:
+        """Return how the run fails in a tick that was just taken, or None; `data` are the entry's bytes."""
+        failure = tick_failure(entry, after)
+        self._view.move(before, entry.arrivals, after, data)
+        if failure is None and after.tick % _STARVING_EVERY == 0:
+            failure = starving(after)
         if failure is None and self._invariants:
             failure = user_failure(self._checks, self._view, goal=False)
         return failure
@@ -99,7 +97,7 @@ def run_case(
     behaviour = Behaviour()
     kept: list[Entry] = []
     loop, ticked = stage.begin(case)
-    before, arrivals = genesis_world(loop.world.run), NO_ARRIVALS
+    before = genesis_world(loop.world.run)
     agents, subscribers = None, {}
     while True:
         entry = decode_entry(ticked.entry)
@@ -108,12 +106,12 @@ def run_case(
         behaviour.add(entry, agents, subscribers)
         if keep_entries:
             kept.append(entry)
-        failure = judging.tick(before, arrivals, entry, ticked)
+        failure = judging.tick(before, entry, ticked.entry, ticked.world)
         ended = FAILED if failure is not None else _ended(stage, loop.world, horizon, until)
         if ended is not None:
             break
-        before, arrivals = loop.world, stage.arrivals(loop.world.tick)
-        ticked = loop.tick(arrivals)
+        before = loop.world
+        ticked = loop.tick(stage.arrivals(before.tick))
     if failure is None and until is None:
         failure = judging.end(loop.world, idle=stage.is_idle(loop.world))
     features = behaviour.done(loop.world, ended)

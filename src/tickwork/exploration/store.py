@@ -45,7 +45,7 @@ class Row(msgspec.Struct, frozen=True):
 
 
 def identity(spec: RunSpec, assignment: Assignment, checks: bytes) -> str:
-    """Return the hash of all that the cases are a function of; `checks` is the source of the file of checks."""
+    """Return the hash of all that the cases are a function of; `checks` is the source of the checks."""
     settings = msgspec.structs.replace(assignment, checks=None)
     return content_hash(msgspec.msgpack.encode((spec, settings, checks)))
 

@@ -26,6 +26,7 @@ class Launch(msgspec.Struct, frozen=True):
     snapshot_share: float = DEFAULT_SHARE
     keep: int | None = None
     models: dict[str, ModelPlace] = {}
+    note: str = ""
 
 
 _THIN = -1
@@ -48,6 +49,7 @@ def launch_of(project: Project) -> bytes:
             snapshot_share=settings.share,
             keep=_kept(settings.keep),
             models=dict(project.models),
+            note=project.note,
         )
     )
 
@@ -77,6 +79,7 @@ def project_of(spec: RunSpec, launch: bytes) -> Project:
         durability=Durability(found.durability) if known else Durability.GROUP,
         models={model.name: found.models[model.name] for model in spec.models if model.name in found.models},
         snapshots=SnapshotSettings(found.snapshot_every, found.snapshot_share, keep),
+        note=found.note,
     )
 
 

@@ -23,7 +23,8 @@ class Project:
     ends; `stop_at_bad_input` makes the first bad line end the run instead of being reported.
     `models` says where each model that agents may ask is on this machine.
     `durability` says what a committed tick survives, `snapshots` when and how long they are kept; neither has
-    any influence on the run. `edges` are those declared, which count if the specification has them too.
+    any influence on the run, and nor has `note`, what a run is recorded for.
+    `edges` are those declared, which count if the specification has them too.
     """
 
     spec: RunSpec
@@ -37,6 +38,7 @@ class Project:
     snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)
     edges: tuple[Edge, ...] = ()
     models: Mapping[str, ModelPlace] = field(default_factory=dict)
+    note: str = ""
 
     def with_seed(self, seed: int) -> "Project":
         """Return the project with another seed."""
