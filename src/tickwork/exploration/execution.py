@@ -47,10 +47,10 @@ class Judging:
         self._view = view
         self._horizon = horizon
 
-    def tick(self, before: World, entry: Entry, data: bytes, after: World) -> Failure | None:
-        """Return how the run fails in a tick that was just taken, or None; `data` are the entry's bytes."""
+    def tick(self, before: World, entry: Entry, after: World) -> Failure | None:
+        """Return how the run fails in a tick that was just taken, or None."""
         failure = tick_failure(entry, after)
-        self._view.move(before, entry.arrivals, after, data)
+        self._view.move(before, entry, after)
         if failure is None and after.tick % _STARVING_EVERY == 0:
             failure = starving(after)
         if failure is None and self._invariants:
@@ -106,7 +106,7 @@ def run_case(
         behaviour.add(entry, agents, subscribers)
         if keep_entries:
             kept.append(entry)
-        failure = judging.tick(before, entry, ticked.entry, ticked.world)
+        failure = judging.tick(before, entry, ticked.world)
         ended = FAILED if failure is not None else _ended(stage, loop.world, horizon, until)
         if ended is not None:
             break

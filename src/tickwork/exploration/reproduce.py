@@ -102,7 +102,7 @@ def check_file(path: Path, checks: tuple[Check, ...], *, workers: Workers = "aut
                 if divergence is not None:
                     return Checked(before.tick - first, None, divergence, project.note)
                 entry, _ = stored.decode()
-                failure = judging.tick(before, entry, stored.entry, rerun.world)
+                failure = judging.tick(before, entry, rerun.world)
                 if failure is not None:
                     return Checked(rerun.world.tick - first, failure, None, project.note)
             world = rerun.world

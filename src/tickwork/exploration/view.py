@@ -7,18 +7,19 @@ from typing import NamedTuple
 import msgspec
 
 from tickwork.core.effects import Log, Metric, Output
-from tickwork.core.entry import decode_entry
+from tickwork.core.entry import Entry, Fuel
 from tickwork.core.errors import InputError
 from tickwork.core.faults import AppliedFault
 from tickwork.core.image import AgentImage
-from tickwork.core.messages import Arrivals, Message, MessageClass
+from tickwork.core.messages import Message, MessageClass
 from tickwork.core.outcomes import OutcomeKind
-from tickwork.core.step import plan
+from tickwork.core.step import take
 from tickwork.core.world import AgentState, Status, World
 from tickwork.guest.image import Base
 from tickwork.guest.instance import Instance
 from tickwork.guest.program import Program
 from tickwork.runtime.agent_state import ask_state, require_python, whole_memory
+from tickwork.runtime.fold import Recorded
 
 
 class Found(NamedTuple):
@@ -78,21 +79,20 @@ class History:
     """What the entries of a run tell, read when somebody asks."""
 
     def __init__(self) -> None:
-        self._unread: list[tuple[Sequence[AgentState], bytes]] = []
+        self._unread: list[tuple[Sequence[AgentState], Entry]] = []
         self._outputs: dict[str, list[Record]] = {}
         self._logs: dict[str, list[LogLine]] = {}
         self._metrics: dict[tuple[str, str], list[Measured]] = {}
         self._faults: list[tuple[int, AppliedFault]] = []
         self._failed: list[Failed] = []
 
-    def add(self, agents: Sequence[AgentState], entry: bytes) -> None:
+    def add(self, agents: Sequence[AgentState], entry: Entry) -> None:
         """Take a tick's entry in, with the agents after it."""
         self._unread.append((agents, entry))
 
     def _read(self) -> None:
         unread, self._unread = self._unread, []
-        for agents, data in unread:
-            entry = decode_entry(data)
+        for agents, entry in unread:
             broken = {applied.agent for applied in entry.faults if applied.effect < 0 and applied.to < 0}
             self._faults += [(entry.tick, applied) for applied in entry.faults]
             for turn in entry.turns:
@@ -154,13 +154,13 @@ class View:
         self._programs = programs
         self._bases: dict[str, Base] = {}
         self._before: World | None = None
-        self._arrivals = Arrivals()
+        self._entry: Entry | None = None
         self._world: World | None = None
         self._messages: tuple[Found, ...] | None = None
 
-    def move(self, before: World, arrivals: Arrivals, after: World, entry: bytes) -> None:
+    def move(self, before: World, entry: Entry, after: World) -> None:
         """Go on by one tick. For who runs the ticks, not for checks."""
-        self._before, self._arrivals, self._world = before, arrivals, after
+        self._before, self._entry, self._world = before, entry, after
         self._messages = None
         self.history.add(after.agents, entry)
 
@@ -201,9 +201,11 @@ class View:
         return self._messages
 
     def _found(self) -> Iterator[Found]:
-        if self._before is None:
+        if self._before is None or self._entry is None:
             return
-        for turn in plan(self._before, self._arrivals).turns:
+        fuel = Fuel((0,) * len(self._entry.turns))
+        planned, _ = take(self._before, self._entry.arrivals, Recorded(self._entry, fuel))
+        for turn in planned.turns:
             to = self._before.agents[turn.agent].spec.id
             for message in turn.inbox:
                 kind = MessageClass(message.kind).name.lower()

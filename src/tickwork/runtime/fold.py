@@ -157,7 +157,7 @@ def _decoded(tick: int, data: bytes, spec: RunSpec) -> World | None:
         return None
 
 
-class _Recorded:
+class Recorded:
     """The outcomes of a recorded tick, handed out wave by wave; `RunFileError` if they do not fit a wave."""
 
     def __init__(self, entry: Entry, fuel: Fuel) -> None:
@@ -167,6 +167,7 @@ class _Recorded:
         self._left = iter(zip(entry.turns, fuel.used, strict=True))
 
     def __call__(self, wave: Plan) -> list[Outcome]:
+        """Return the outcomes of the next wave."""
         found = list(islice(self._left, len(wave.turns)))
         if [turn.agent for turn, _ in found] != [turn.agent for turn in wave.turns]:
             raise broken(self._tick)
@@ -184,7 +185,7 @@ def fold(reader: RunReader, world: World | None = None) -> Iterator[FoldedTick]:
         entry, fuel = stored.decode()
         if not fits(reader.spec, world, entry):
             raise broken(stored.tick)
-        planned, settled = take(world, entry.arrivals, _Recorded(entry, fuel))
+        planned, settled = take(world, entry.arrivals, Recorded(entry, fuel))
         if encode_entry(settled.entry) != stored.entry:
             raise broken(stored.tick)
         yield FoldedTick(world, planned, settled, stored)
