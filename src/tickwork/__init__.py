@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         RunFileError,
         TickworkError,
     )
+    from tickwork.exploration.decorator import explore
 
 __all__ = [
     "AgentMoment",
@@ -56,6 +57,7 @@ __all__ = [
     "RunFileError",
     "TickworkError",
     "diff",
+    "explore",
     "fork",
     "load",
     "open",
@@ -69,7 +71,10 @@ def __getattr__(name: str) -> object:
     """Import a name when it is first asked for: whoever wants the core alone does not load the engine."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = "tickwork.core.errors" if name.endswith("Error") else "tickwork.api"
+    if name.endswith("Error"):
+        home = "tickwork.core.errors"
+    else:
+        home = "tickwork.exploration.decorator" if name == "explore" else "tickwork.api"
     value: object = getattr(importlib.import_module(home), name)
     globals()[name] = value
     return value

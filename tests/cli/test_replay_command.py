@@ -28,7 +28,8 @@ def test_json_is_one_object_that_agrees_with_the_run(recorded):
     assert done.out.count("\n") == 1
     replayed = done.json
     assert list(replayed) == [
-        "identical", "ticks", "turns", "first_divergence", "digest", "exact", "status", "warnings", "wall_s",
+        "identical", "ticks", "turns", "first_divergence", "digest", "exact", "status", "warnings",
+        "recomputed", "differences", "note", "wall_s",
     ]  # fmt: skip
     assert replayed["identical"] is True
     assert replayed["first_divergence"] is None

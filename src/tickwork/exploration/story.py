@@ -76,7 +76,7 @@ def _count(number: int, what: str) -> str:
 
 def _claim(failure: Failure, checks: tuple[Check, ...]) -> Iterator[str]:
     for check in checks:
-        if check.name == failure.check and first_line(check.judge):
+        if check.name == failure.check and first_line(check.judge) not in {"", failure.message}:
             yield f"What should hold: {first_line(check.judge)}"
             yield ""
 

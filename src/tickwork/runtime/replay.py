@@ -14,6 +14,7 @@ from tickwork.pool.choose import Workers
 from tickwork.runtime.clock import monotonic_s
 from tickwork.runtime.comparison import Divergence
 from tickwork.runtime.fold import check_spec
+from tickwork.runtime.launch import project_of
 from tickwork.runtime.recompute import open_recomputation
 from tickwork.runtime.rerun import Rerun
 
@@ -26,6 +27,7 @@ class Replay:
 
     `recomputed` answers of models were computed again. Those that came out otherwise, of which no more was
     promised, are in `differences`.
+    `note` is what the run was recorded for, if that was said.
     """
 
     identical: bool
@@ -39,6 +41,7 @@ class Replay:
     wall_s: float
     recomputed: int = 0
     differences: tuple[str, ...] = ()
+    note: str = ""
 
 
 def _warnings(header: Header, engine: Engine) -> list[str]:
@@ -110,6 +113,7 @@ def replay(
             wall_s=monotonic_s() - started_s,
             recomputed=0 if again is None else again.count,
             differences=() if again is None else again.differences,
+            note=project_of(reader.spec, reader.header.launch).note,
         )
 
 
