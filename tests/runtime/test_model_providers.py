@@ -7,7 +7,12 @@ import pytest
 
 from tickwork.core.errors import ManifestError
 from tickwork.inference.providers import PROVIDERS
+from tickwork.journal.reader import RunReader
+from tickwork.manifest.load import load_manifest
 from tickwork.runtime.assemble import load_project
+from tickwork.runtime.model_rows import model_rows
+from tickwork.runtime.models import resolve_model
+from tickwork.runtime.record import Run
 
 MODELS = Path(__file__).parent.parent / "data" / "models"
 ABSENT = [name for name, provider in PROVIDERS.items() if provider not in ort.get_available_providers()]
@@ -45,3 +50,80 @@ def test_a_folder_that_holds_no_model_is_told_by_the_manifests_key(tmp_path: Pat
     (tmp_path / "empty").mkdir()
     with pytest.raises(ManifestError, match=r"^models\.m: .*empty has no model\.onnx"):
         load_project(project(tmp_path, tmp_path / "empty", ["cpu"]))
+
+
+def recorded(tmp_path: Path, model: str) -> tuple[Path, list[str]]:
+    told: list[str] = []
+    found = load_project(project(tmp_path, MODELS / model, [*ABSENT, "cpu"]), told.append)
+    file = tmp_path / "run.tick"
+    with Run(found, file) as run:
+        run.run_to_end()
+    return file, told
+
+
+@pytest.mark.parametrize(
+    ("model", "served"),
+    [
+        (
+            "llama-int4",
+            "any number of requests together, prompts in chunks of any length, on any number of threads",
+        ),
+        (
+            "llama-eager",
+            "one request at a time, prompts in chunks of one fixed length, on one thread",
+        ),
+        ("plain/classifier", "any number of requests together, on any number of threads"),
+        ("plain/dynamic-int8", "one request at a time, on one thread"),
+    ],
+)
+def test_the_run_file_says_where_each_model_ran_and_how_it_was_served(
+    tmp_path: Path, model: str, served: str
+) -> None:
+    file, _ = recorded(tmp_path, model)
+    with RunReader.open(file) as reader:
+        (row,) = model_rows(reader)
+        assert row["hash"] == reader.spec.models[0].hash
+    assert (row["name"], row["provider"], row["served"]) == ("m", "cpu", served)
+    reason = "this build of onnxruntime does not have it"
+    assert row["passed_over"] == [{"provider": name, "reason": reason} for name in ABSENT]
+
+
+def test_how_a_model_is_served_is_announced_unless_that_is_freely(tmp_path: Path) -> None:
+    for model, lines in (("llama-int4", 0), ("llama-eager", 1), ("plain/dynamic-int8", 1)):
+        (tmp_path / model).mkdir(parents=True)
+        told: list[str] = []
+        load_project(project(tmp_path / model, MODELS / model, ["cpu"]), told.append)
+        served = [line for line in told if line.startswith("the model m is served one request at a time")]
+        assert len(served) == lines, told
+
+
+def test_a_model_is_checked_once_on_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (model,) = load_manifest(project(tmp_path, MODELS / "plain/classifier", ["cpu"])).models
+    told: list[str] = []
+    first, again = (resolve_model(model, told.append) for _ in range(2))
+    assert told == ["checking the model m, once on this machine"]
+    assert first == again
+
+
+def test_a_model_that_cannot_be_served_is_announced_and_fails_its_requests_later(tmp_path: Path) -> None:
+    told: list[str] = []
+    found = load_project(project(tmp_path, MODELS / "plain/noisy", ["cpu"]), told.append)
+    assert found.models["m"].served == ""
+    (line,) = [line for line in told if "cannot be served" in line]
+    assert "draws its own randomness" in line
+
+
+def test_a_runs_record_is_the_same_wherever_its_models_ran(tmp_path: Path) -> None:
+    """What is announced and kept for people reaches no digest."""
+    ends = []
+    for number, providers in enumerate((["cpu"], [*ABSENT, "cpu"])):
+        folder = tmp_path / f"{number}"
+        folder.mkdir()
+        found = load_project(project(folder, MODELS / "llama-int4", providers))
+        with Run(found, folder / "run.tick") as run:
+            run.run_to_end()
+        with RunReader.open(folder / "run.tick") as reader:
+            assert reader.end is not None
+            ends.append((reader.header.run, reader.end.digest, reader.end.exact))
+    assert ends[0] == ends[1]

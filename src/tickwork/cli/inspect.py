@@ -10,6 +10,7 @@ from tickwork.cli.graph import show_graph
 from tickwork.cli.moment import Wanted, show_moment
 from tickwork.core.errors import InputError
 from tickwork.journal.reader import RunReader
+from tickwork.runtime.model_rows import in_words, model_rows
 from tickwork.runtime.seek import Recording
 from tickwork.runtime.views import VIEWS, Filter, require_known
 
@@ -122,6 +123,7 @@ def _summary(reader: RunReader, *, json: bool) -> None:
         "inputs": [item.name for item in reader.spec.inputs],
         "outputs": list(reader.spec.outputs),
         "modules": list(reader.modules),
+        "models": model_rows(reader),
         "digest": None if reader.end is None else reader.end.digest.hex(),
         "exact": None if reader.end is None else reader.end.exact.hex(),
         "format": header.format,
@@ -137,6 +139,8 @@ def _summary(reader: RunReader, *, json: bool) -> None:
         print_json(fields)
         return
     width = max(len(name) for name in fields)
+    fields["models"] = [in_words(row) for row in model_rows(reader)]
     for name, value in fields.items():
-        shown = ", ".join(str(item) for item in value) or "none" if isinstance(value, list) else value
+        between = "; " if name == "models" else ", "
+        shown = between.join(str(item) for item in value) or "none" if isinstance(value, list) else value
         print_line(f"{name:<{width}}  {'none' if shown is None else shown}")

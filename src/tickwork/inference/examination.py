@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from tickwork.inference.contents import content_hash
 from tickwork.inference.describe import Kind, describe
+from tickwork.inference.errors import ModelError
 from tickwork.inference.invariance import Serving, Verdict
 from tickwork.inference.language.folder import read_folder
 from tickwork.inference.language.load import check
@@ -12,6 +13,7 @@ from tickwork.inference.onnx_graph import read_graph
 from tickwork.inference.plain.folder import read_plain_folder
 from tickwork.inference.plain.load import check_plain_folder
 from tickwork.inference.providers import PassedOver, SessionSettings, choose_provider, thread_count
+from tickwork.inference.sources import ModelSource
 
 _BATCHING = {
     "free": "any number of requests together",
@@ -56,6 +58,17 @@ def examine_folder(
         chosen = choose_provider(plain.graph_file, preferences, settings)
         verdict = check_plain_folder(plain, count, chosen.provider)
     return Examined(hashed, found.kind, verdict, chosen.passed_over)
+
+
+def examine_source(source: ModelSource, provider: str) -> Verdict:
+    """Check a model on one provider; raises ModelError, also if its files are not those of its hash."""
+    found = examine_folder(source.folder, source.variant, preferences=(provider,))
+    if found.hash != source.hash:
+        raise ModelError(
+            f"{source.folder} holds the model {found.hash[:12]} and not {source.hash[:12]}: its files have "
+            "changed"
+        )
+    return found.verdict
 
 
 def in_words(serving: Serving, kind: Kind) -> str:

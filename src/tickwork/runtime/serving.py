@@ -3,16 +3,22 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import msgspec
+
 from tickwork.core.errors import ManifestError, RunFileError, TickworkError
 from tickwork.core.messages import CPU
 from tickwork.core.spec import LANGUAGE, ModelSpec, RunSpec
 from tickwork.guest.cache import cache_is_temporary
+from tickwork.inference.cache import ModelCache
 from tickwork.inference.errors import ModelError
+from tickwork.inference.examination import examine_source, in_words
+from tickwork.inference.invariance import Serving
 from tickwork.inference.language.engine import EngineSettings
 from tickwork.inference.language.load import LoadSettings
 from tickwork.inference.makers import Makers, makers
 from tickwork.inference.memo import Memo
 from tickwork.inference.plain.load import PlainSettings
+from tickwork.inference.providers import basis
 from tickwork.inference.residency import Residency
 from tickwork.inference.service import Served, Service
 from tickwork.inference.sources import ModelSource, provider_of, source_at, source_in
@@ -26,7 +32,8 @@ __all__ = ["Makers", "makers", "resolve", "serve"]
 def resolve(model: Model, announce: Callable[[str], None]) -> tuple[ModelSpec, ModelPlace]:
     """Return a declared model with the hash of its files, and its place; raise `ManifestError`.
 
-    Providers that were preferred and do not work here are told to `announce`, each with why.
+    Told to `announce`: providers that were preferred and do not work here, each with why; that the model is
+    being checked, which takes a while; and how it is served, unless that is freely.
     """
     try:
         if model.path is not None:
@@ -36,6 +43,7 @@ def resolve(model: Model, announce: Callable[[str], None]) -> tuple[ModelSpec, M
         chosen = provider_of(source, model.providers)
     except ModelError as error:
         raise ManifestError(f"models.{model.name}: {error}") from error
+    source = msgspec.structs.replace(source, name=model.name)
     for passed in chosen.passed_over:
         announce(
             f"the model {model.name} runs on {chosen.provider} and not on {passed.provider}: {passed.reason}"
@@ -51,15 +59,45 @@ def resolve(model: Model, announce: Callable[[str], None]) -> tuple[ModelSpec, M
         tokens_per_tick=model.tokens_per_tick,
         kind=source.kind,
     )
-    return spec, ModelPlace(str(source.folder.absolute()), source.variant, (chosen.provider,))
+    place = ModelPlace(
+        folder=str(source.folder.absolute()),
+        variant=source.variant,
+        providers=(chosen.provider,),
+        passed_over=tuple((passed.provider, passed.reason) for passed in chosen.passed_over),
+        served=_served_how(source, chosen.provider, announce),
+    )
+    return spec, place
+
+
+def _served_how(source: ModelSource, provider: str, announce: Callable[[str], None]) -> str:
+    """Return how the model is served, in words; nothing if it cannot be, which its requests will tell."""
+    try:
+        kept = _verdicts()
+        verdict = None if kept is None else kept.verdict(source.hash, basis(provider))
+        if verdict is None:
+            announce(f"checking the model {source.name}, once on this machine")
+            verdict = examine_source(source, provider)
+            if kept is not None:
+                kept.keep_verdict(source.hash, verdict)
+    except ModelError as error:
+        announce(f"the model {source.name} cannot be served: {error}")
+        return ""
+    words = in_words(verdict.serving, source.kind)
+    if verdict.serving != Serving():
+        why = next((finding.detail for finding in verdict.findings if not finding.held), "")
+        announce(f"the model {source.name} is served {words}: {why}")
+    return words
 
 
 def serve(run: RunSpec, places: Mapping[str, ModelPlace], *, memo: bool) -> Service:
     """Return a service of the run's models; raise `RunFileError` if one of them cannot be found."""
     served = {model.name: _served(model, places.get(model.name)) for model in run.models}
-    # Where nothing can be kept, models are checked anew in each run.
-    verdicts = None if cache_is_temporary() else model_cache()
-    return Service(served, Residency(verdicts=verdicts), Memo() if memo else None)
+    return Service(served, Residency(verdicts=_verdicts()), Memo() if memo else None)
+
+
+def _verdicts() -> ModelCache | None:
+    """Return where verdicts are kept; None where nothing can be, and models are checked anew each time."""
+    return None if cache_is_temporary() else model_cache()
 
 
 def _served(model: ModelSpec, place: ModelPlace | None) -> Served:
