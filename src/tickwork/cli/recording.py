@@ -15,7 +15,7 @@ from tickwork.core.world import Status
 from tickwork.pool.choose import Workers
 from tickwork.runtime.inputs import BadLine
 from tickwork.runtime.places import STREAM
-from tickwork.runtime.record import STATUS_INTERRUPTED, Run
+from tickwork.runtime.record import STATUS_ESCALATED, STATUS_INTERRUPTED, Run
 from tickwork.runtime.resume import resume
 
 _EXIT_FAILED = 1
@@ -130,6 +130,8 @@ def exit_code(recording: Run, *, allow_failures: bool) -> int:
     """Return what the command exits with after a run."""
     if recording.status == STATUS_INTERRUPTED:
         return _EXIT_INTERRUPTED
+    if recording.status == STATUS_ESCALATED:
+        return _EXIT_FAILED
     return _EXIT_FAILED if recording.tally.failed and not allow_failures else 0
 
 
@@ -161,6 +163,9 @@ def result(recording: Run) -> dict[str, object]:
         "denied": tally.denied,
         "rejected": tally.rejected,
         "undelivered": tally.undelivered,
+        "faults": tally.faults,
+        "restarted": tally.restarted,
+        "rolled_back": tally.rolled_back,
         "bad_lines": tally.bad_lines,
         "failed": tally.failed,
         "digest": recording.digests.digest.hex(),
@@ -183,6 +188,9 @@ def show(recording: Run, *, err: bool) -> None:
         ("effects denied", tally.denied),
         ("effects rejected", tally.rejected),
         ("messages undelivered", tally.undelivered),
+        ("faults applied", tally.faults),
+        ("agents restarted", tally.restarted),
+        ("agents rolled back", tally.rolled_back),
         ("bad input lines", tally.bad_lines),
     ):
         if count:

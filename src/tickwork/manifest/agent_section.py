@@ -10,6 +10,7 @@ import msgspec
 from tickwork.core.grants import Grant
 from tickwork.core.limits import Limits, RunLimits
 from tickwork.core.names import name_fault
+from tickwork.core.supervision import NO_SUPERVISION, OnExhausted, OnFailure, Supervision
 from tickwork.manifest.bounds import LIMIT_BOUNDS
 from tickwork.manifest.faults import Fault, KeyPath, listed, quoted
 from tickwork.manifest.fields import Section, type_words
@@ -19,10 +20,15 @@ from tickwork.manifest.schema import LANGUAGE_OF_SUFFIX, Agent, BundledModule, L
 
 LIMITS_KEYS = Limits.__struct_fields__
 RUN_LIMITS_KEYS = RunLimits.__struct_fields__
-KIND_KEYS = ("module", "config", "grants", "subscribe", "every_tick", "limits", "modules")
+SUPERVISION_KEYS = ("on_failure", "max_restarts", "restart_window_ticks", "on_exhausted")
+KIND_KEYS = (
+    "module", "config", "grants", "subscribe", "every_tick", "limits", "modules", *SUPERVISION_KEYS
+)  # fmt: skip
 AGENT_KEYS = ("id", "count", "kind", *KIND_KEYS)
 
 CONFIG_BYTES_MAX = 1024 * 1024
+RESTARTS_MAX = 1_000
+WINDOW_TICKS_MAX = 2**53
 
 
 class AgentReader:
@@ -68,6 +74,7 @@ class AgentReader:
             every_tick=section.boolean("every_tick", default=False),
             limits=Limits(**{**self._defaults, **parse_limits(section, "limits", LIMITS_KEYS)}),
             modules=self._bundle(section, language),
+            supervision=_supervision(section),
         )
 
     def _module(self, section: Section) -> tuple[Path, Language]:
@@ -159,6 +166,26 @@ def _grants(section: Section) -> tuple[Grant, ...]:
             raise section.fault("grants", f"{quoted(str(grant))} is granted twice; remove one", index)
         grants.append(grant)
     return tuple(grants)
+
+
+def _supervision(section: Section) -> Supervision | None:
+    """Return how the agent is supervised, None for as it is by default."""
+    default = NO_SUPERVISION
+    on_failure = OnFailure(section.choice("on_failure", default.on_failure, list(OnFailure)))
+    for key in ("max_restarts", "restart_window_ticks"):
+        if key in section and on_failure is OnFailure.STOP:
+            raise section.fault(
+                key, 'only counts with on_failure = "restart" or "rollback"; add one, or remove it'
+            )
+    found = Supervision(
+        on_failure=on_failure,
+        max_restarts=section.integer("max_restarts", default.max_restarts, 0, RESTARTS_MAX),
+        restart_window_ticks=section.integer(
+            "restart_window_ticks", default.restart_window_ticks, 1, WINDOW_TICKS_MAX
+        ),
+        on_exhausted=OnExhausted(section.choice("on_exhausted", default.on_exhausted, list(OnExhausted))),
+    )
+    return None if found == default else found
 
 
 def _subscribe(section: Section) -> tuple[str, ...]:

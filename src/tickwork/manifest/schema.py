@@ -7,6 +7,7 @@ from pathlib import Path
 from tickwork.core.dag import Edge
 from tickwork.core.grants import Grants
 from tickwork.core.limits import Limits, RunLimits
+from tickwork.core.supervision import Supervision
 
 
 class Language(enum.StrEnum):
@@ -41,7 +42,7 @@ class Agent:
     """One agent, or the template of a kind, whose `id` and `kind` are both the kind's name.
 
     `module` is absolute and was a regular file of acceptable size when the manifest was read. `config` is the
-    author's bytes: compact JSON where the manifest has a table.
+    author's bytes: compact JSON where the manifest has a table. `supervision` is None for the default.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Agent:
     every_tick: bool
     limits: Limits
     modules: tuple[BundledModule, ...]
+    supervision: Supervision | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,10 @@ class InlinePool:
         # Agents that were restored and have had no turn since: few of them may ever have one.
         self._asleep: dict[int, AgentImage] = {}
         self._bases: dict[str, Base] = {}
-        # Agents that may be rolled back, and their states before the turns that they took last.
+        # Agents that may be rolled back, and their states before the turns of the tick, if they had one.
         self._guarded: dict[int, None] = {}
         self._before: dict[int, AgentImage] = {}
+        self._before_tick = -1
 
     def run(self, world: World, planned: Plan) -> list[Outcome]:
         """Run every turn of the plan; return the outcomes in the plan's order."""
@@ -90,6 +91,9 @@ class InlinePool:
             self._guard_agents(world, [turn.agent for turn in turns if not turn.setup])
 
     def _guard_agents(self, world: World, agents: Iterable[int]) -> None:
+        if self._before_tick != world.tick:
+            self._before_tick = world.tick
+            self._before.clear()
         for agent in agents:
             if agent in self._guarded:
                 self._before[agent] = self.image(world, agent)
@@ -124,11 +128,13 @@ class InlinePool:
         return self._instances[agent].take_image(base)
 
     def roll_back(self, agents: Iterable[int]) -> None:
-        """Take agents whose last turn failed back to where they were before it."""
-        for agent in list(agents):
-            image = self._before[agent]
-            self.retire((agent,))
-            self._asleep[agent] = image
+        """Take agents that failed in the tick back to where they were before it."""
+        for agent in agents:
+            # Who failed without a turn is there still.
+            image = self._before.get(agent)
+            if image is not None:
+                self.retire((agent,))
+                self._asleep[agent] = image
 
     def holding(self) -> list[int]:
         """Return the agents that the pool has, in no order that means anything."""

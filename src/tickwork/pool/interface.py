@@ -34,7 +34,7 @@ class Pool(Protocol):
         """Return the state of an agent that has been set up and has not ended, between two ticks."""
 
     def roll_back(self, agents: Iterable[int]) -> None:
-        """Take agents whose last turn failed back to where they were before it.
+        """Take agents that failed in the tick back to where they were before it.
 
         Only those whose specification asks for it: the pool keeps their states from before each turn.
         """

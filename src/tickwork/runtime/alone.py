@@ -51,6 +51,8 @@ def _set_up(reader: RunReader, agent: int, instance: Instance) -> World:
     world = genesis_world(reader.spec)
     if reader.header.parent is not None or agent >= len(world.agents):
         raise TooInvolved  # it was spawned, or the run begins with what a fork's edits made
+    if world.run.faults is not None and world.run.faults.touches(world.tick):
+        raise TooInvolved
     planned = plan(world, NO_ARRIVALS)
     spec = world.agents[agent].spec
     outcome = instance.setup(
@@ -91,7 +93,11 @@ def _by_retelling(reader: RunReader, program: Program, moment: World, agent: int
         for folded in _since(reader, moment, agent, instance):
             if folded.before.tick >= moment.tick:
                 break
-            _take(folded, agent, instance)
+            if agent in folded.settled.restarted:
+                instance.close()
+                instance = Instance(program, moment.agents[agent].spec.limits)
+            elif agent not in folded.settled.rolled_back:
+                _take(folded, agent, instance)
         return instance.take_image(Instance.base(program))
     finally:
         instance.close()
@@ -119,9 +125,13 @@ def _take(folded: FoldedTick, agent: int, instance: Instance) -> None:
             now_ns=planned.now_ns,
             start_ns=folded.before.run.start_ns,
             seed=turn.seed,
+            fuel=turn.fuel,
+            may_grow=turn.may_grow,
         )
     else:
-        outcome = instance.step(planned.tick, planned.now_ns, turn.seed, turn.inbox)
+        outcome = instance.step_broken(
+            planned.tick, planned.now_ns, turn.seed, turn.inbox, fuel=turn.fuel, may_grow=turn.may_grow
+        )
     recorded = folded.settled.entry.turns[place]
     now = (outcome.kind, outcome.effects, outcome.detail)
     if encode(now) != encode((recorded.kind, recorded.effects, recorded.detail)):

@@ -108,6 +108,7 @@ class _Build:
             subscribe=agent.subscribe,
             limits=agent.limits,
             every_tick=agent.every_tick,
+            supervision=agent.supervision,
         )
 
     def source(self, agent_id: str, source: Agent | AgentSource) -> BuiltSource:

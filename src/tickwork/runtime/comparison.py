@@ -72,6 +72,10 @@ class Comparison:
             lost = before or after
             if before != after and lost is not None:
                 return Divergence(world.tick, lost.to, "another message was not delivered")
+        for was_applied, is_applied in zip_longest(recorded.faults, replayed.faults):
+            applied = was_applied or is_applied
+            if was_applied != is_applied and applied is not None:
+                return Divergence(world.tick, name_of(world, applied.agent), "other faults were applied")
         return Divergence(world.tick, None, "the record's bytes are not canonical")
 
     def _fuel_divergence(

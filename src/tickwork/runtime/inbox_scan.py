@@ -68,8 +68,8 @@ class InboxScan:
     """
 
     def __init__(self, world: World, agent: int) -> None:
-        if world.waves.count > 1:
-            raise TooInvolved  # messages may arrive in the tick in which they are sent
+        if world.waves.count > 1 or world.delayed:
+            raise TooInvolved  # messages may arrive in the tick in which they are sent, or later
         state = world.agents[agent]
         self._world = world
         self._agent = agent

@@ -50,6 +50,8 @@ STATUS_TICKS = "ticks"
 STATUS_INTERRUPTED = "interrupted"
 STATUS_CLOSED = "closed"
 STATUS_FAILED = "failed"
+# An agent failed that the run is to end with.
+STATUS_ESCALATED = "escalated"
 
 
 def header_for(spec: RunSpec, engine: Engine, *, launch: bytes = b"", parent: Parent | None = None) -> Header:
@@ -256,7 +258,7 @@ class Run:
         return ticked.settled
 
     def run_to_end(self, *, stop: Callable[[], bool] = lambda: False) -> str:
-        """Advance until the project says, or until `stop()` is true; return the status.
+        """Advance until the project or an agent's supervision says, or `stop()` is true; return the status.
 
         `stop` is asked at each tick's end, and every now and then while an input keeps the run waiting; the
         lines of the tick that then does not take place are lost. Raises `InputError` for a project that
@@ -266,7 +268,9 @@ class Run:
         project.check_ends()
         self._stop = stop
         while True:
-            if project.ticks is not None and self.world.tick >= project.ticks:
+            if self.world.fatal is not None:
+                self.status = STATUS_ESCALATED
+            elif project.ticks is not None and self.world.tick >= project.ticks:
                 self.status = STATUS_TICKS
             elif project.until_idle and self.inputs_exhausted and self.world.idle:
                 self.status = STATUS_IDLE

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from tickwork.core.quiet import Plain
-from tickwork.core.refusals import DENIED
+from tickwork.core.refusals import DENIED, REJECTED
 from tickwork.core.world import Status
 from tickwork.runtime.loop import Ticked
 
@@ -18,6 +18,9 @@ class Tally:
     denied: int = 0
     rejected: int = 0
     undelivered: int = 0
+    faults: int = 0
+    restarted: int = 0
+    rolled_back: int = 0
     failed: list[str] = field(default_factory=list)
     bad_lines: int = 0
     wall_s: float = 0.0
@@ -31,11 +34,14 @@ class Tally:
         if isinstance(settled, Plain):
             return
         self.undelivered += len(settled.entry.undelivered)
+        self.faults += len(settled.entry.faults)
+        self.restarted += len(settled.restarted)
+        self.rolled_back += len(settled.rolled_back)
         for turn in settled.entry.turns:
             for refusal in turn.refusals:
                 if refusal.verdict == DENIED:
                     self.denied += 1
-                else:
+                elif refusal.verdict == REJECTED:
                     self.rejected += 1
         for agent in settled.ended:
             state = settled.world.agents[agent]
