@@ -246,9 +246,11 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     folder = tmp_path_factory.mktemp("chatty")
     (folder / "chatty.py").write_text(CHATTY)
     (folder / "tickwork.toml").write_text(
-        '[run]\nname = "chatty"\nticks = 4\n'
+        '[run]\nname = "chatty"\nticks = 4\n[faults]\npath = "faults.toml"\n'
         '[[agents]]\nid = "chatty"\nmodule = "chatty.py"\nevery_tick = true\ngrants = ["send:chatty"]\n'
+        'on_failure = "restart"\n'
     )
+    (folder / "faults.toml").write_text('[[faults]]\nkind = "crash-before"\ntick = 3\nagent = "chatty"\n')
     file = folder / "chatty.tick"
     return file, command_json("run", str(folder), "--out", str(file), "--json")
 

@@ -45,7 +45,10 @@ def faults(names: Sequence[str], ticks: int) -> st.SearchStrategy[Fault]:
         st.builds(Duplicate, tick, agent, nth, to, st.integers(0, 2)),
         st.builds(Reorder, tick, agent, nth),
         st.builds(
-            Partition, tick, st.lists(agent | st.just("odd-*"), min_size=1, max_size=2).map(tuple), span
+            Partition,
+            tick,
+            st.lists(agent | st.just("odd-*"), min_size=1, max_size=2, unique=True).map(tuple),
+            span,
         ),
         st.builds(CrashBefore, tick, agent),
         st.builds(CrashAfter, tick, agent, st.none() | nth),

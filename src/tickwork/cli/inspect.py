@@ -15,7 +15,8 @@ from tickwork.runtime.seek import Recording
 from tickwork.runtime.views import VIEWS, Filter, require_known
 
 _RIGHT = (
-    "tick", "index", "turns", "inputs", "messages", "effects", "refused", "undelivered", "failed", "fuel",
+    "tick", "index", "turns", "inputs", "messages", "effects", "refused", "undelivered", "faults", "failed",
+    "fuel",
     "received", "waiting", "bytes", "sent", "reply_to", "effect",
 )  # fmt: skip
 _DIGEST_CHARS = 16
@@ -25,7 +26,10 @@ def inspect(
     file: Annotated[Path, typer.Argument(help="A run file.")],
     view: Annotated[
         str | None,
-        typer.Argument(help="What to show: summary (the default), agents, ticks, messages, effects or logs."),
+        typer.Argument(
+            help="What to show: summary (the default), agents, ticks, messages, effects, logs, "
+            "undelivered or faults."
+        ),
     ] = None,
     agent: Annotated[str | None, typer.Option("--agent", help="Only what concerns this agent.")] = None,
     tick: Annotated[int | None, typer.Option("--tick", min=0, help="Only this tick.")] = None,
@@ -59,7 +63,7 @@ def inspect(
         bool, typer.Option("--json", help="Print JSON: one object a line for a view that has rows, else one.")
     ] = False,
 ) -> None:
-    """Show a run file's agents, ticks, messages, effects or logs, or the world at any tick."""
+    """Show a run file's agents, ticks, messages, effects, logs or faults, or the world at any tick."""
     if graph is not None:
         show_graph(file, graph, json=json)
         return

@@ -18,6 +18,9 @@ from tickwork.cli.recording import (
     tell_run,
 )
 from tickwork.cli.workers import AUTO, WorkersOption, workers_of
+from tickwork.core.errors import InputError
+from tickwork.core.fault_plan import NO_FAULTS
+from tickwork.manifest.fault_plan import load_faults
 from tickwork.runtime.assemble import load_project
 from tickwork.runtime.programs import compile_project
 from tickwork.runtime.project import Project
@@ -78,6 +81,15 @@ def run(
     allow_failures: Annotated[
         bool, typer.Option("--allow-failures", help="Exit with 0 although agents failed.")
     ] = False,
+    faults: Annotated[
+        Path | None,
+        typer.Option(
+            "--faults", help="Break what this file of faults says, and not what the manifest's does."
+        ),
+    ] = None,
+    no_faults: Annotated[
+        bool, typer.Option("--no-faults", help="Break nothing, whatever the manifest says.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Run a project and record every tick in a run file."""
@@ -91,6 +103,12 @@ def run(
         inputs=input_ or [],
         outputs=output or [],
     )
+    if faults is not None:
+        if no_faults:
+            raise InputError("--faults breaks something and --no-faults nothing; give one or the other")
+        project = project.with_faults(load_faults(faults, project.spec))
+    elif no_faults:
+        project = project.with_faults(NO_FAULTS)
     check_stdout(project.outputs, json=json)
     file = out if out is not None else Path(f"{project.spec.name}.tick")
     programs = compile_project(project)

@@ -18,7 +18,7 @@ from tickwork.manifest.fields import Section
 from tickwork.manifest.files import FileFault, read_regular
 from tickwork.manifest.flow_sections import parse_input, parse_output
 from tickwork.manifest.model_section import parse_model
-from tickwork.manifest.run_section import DAG, parse_engine, parse_run, parse_snapshots
+from tickwork.manifest.run_section import DAG, parse_engine, parse_faults, parse_run, parse_snapshots
 from tickwork.manifest.schema import Manifest
 
 MANIFEST_NAME = "tickwork.toml"
@@ -35,6 +35,7 @@ TOP_KEYS = (
     "outputs",
     "dag",
     "models",
+    "faults",
 )
 DEFAULTS_KEYS = ("limits",)
 
@@ -86,6 +87,7 @@ class _Reading:
         top.require("run", 'a table [run] with name = "my-run"')
         run = self._part(parse_run, top)
         floats = self._part(parse_engine, top)
+        faults = self._part(parse_faults, top, self.path.parent)
         snapshots = self._part(parse_snapshots, top)
         limits = self._part(parse_limits, top, "limits", RUN_LIMITS_KEYS)
         declared = check.Declared(self.path, RunLimits(**(limits or {})))
@@ -117,6 +119,7 @@ class _Reading:
             inputs=check.resolve_inputs(declared),
             outputs=tuple(declared.outputs),
             models=tuple(declared.models),
+            faults=faults,
         )
 
     def _declare(self, top: Section, declared: check.Declared) -> None:

@@ -3,6 +3,7 @@
 import datetime as dt
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from tickwork.core.names import name_fault
 from tickwork.core.spec import FLOATS, FLOATS_PORTABLE
@@ -12,6 +13,7 @@ from tickwork.manifest.schema import Snapshots
 
 RUN_KEYS = ("name", "seed", "start", "tick", "ticks", "until", "schedule", "on_bad_input", "durability")
 ENGINE_KEYS = ("floats",)
+FAULTS_KEYS = ("path",)
 SNAPSHOT_KEYS = ("every", "share", "keep")
 
 SEED_MAX = 2**64 - 1
@@ -87,6 +89,17 @@ def parse_engine(top: Section) -> str:
     """Return how floats are computed; raise Fault."""
     section = Section(top.table("engine"), ("engine",), ENGINE_KEYS)
     return section.choice("floats", FLOATS_PORTABLE, FLOATS)
+
+
+def parse_faults(top: Section, directory: Path) -> Path | None:
+    """Return the absolute path of the file of faults that [faults] names, or None; raise Fault."""
+    section = Section(top.table("faults"), ("faults",), FAULTS_KEYS)
+    if "path" not in section:
+        return None
+    text = section.text("path", "")
+    if not text:
+        raise section.fault("path", 'is empty; name a file such as path = "faults.toml", or remove it')
+    return directory / text
 
 
 def parse_snapshots(top: Section) -> Snapshots:

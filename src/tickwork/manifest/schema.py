@@ -117,6 +117,7 @@ class Manifest:
 
     A run ends after `ticks` ticks if that is given, and with `until_idle` also when nothing is left to do.
     `durability` is `tick`, `group` or `off`. `edges` count if `schedule` is `dag`.
+    `faults` is the absolute path of a file of faults, or None.
     """
 
     path: Path
@@ -138,3 +139,4 @@ class Manifest:
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...]
     models: tuple[Model, ...] = ()
+    faults: Path | None = None

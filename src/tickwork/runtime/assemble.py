@@ -6,12 +6,13 @@ from pathlib import Path
 from tickwork.core.digest import content_hash
 from tickwork.core.edits import Edits
 from tickwork.core.errors import ManifestError, ModuleError
-from tickwork.core.spec import AgentSpec, InputSpec, RunSpec
+from tickwork.core.spec import AgentSpec, InputSpec, RunSpec, with_faults
 from tickwork.guest.c_source import build_c
 from tickwork.guest.python_guest import python_guest
 from tickwork.guest.python_source import python_preamble
 from tickwork.journal.writer import Durability
 from tickwork.manifest.edits import AgentSource, BuiltSource, EditsFile
+from tickwork.manifest.fault_plan import load_faults
 from tickwork.manifest.files import FileFault, read_regular
 from tickwork.manifest.load import load_manifest
 from tickwork.manifest.run_section import DAG
@@ -53,6 +54,8 @@ def assemble(manifest: Manifest, announce: Callable[[str], None] = _silently) ->
         edges=manifest.edges if manifest.schedule == DAG else (),
         models=tuple(spec for spec, _ in models),
     )
+    if manifest.faults is not None:
+        spec = with_faults(spec, load_faults(manifest.faults, spec))
     return Project(
         spec=spec,
         modules=build.modules,

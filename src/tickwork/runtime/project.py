@@ -7,7 +7,8 @@ import msgspec
 
 from tickwork.core.dag import Edge
 from tickwork.core.errors import InputError
-from tickwork.core.spec import RunSpec
+from tickwork.core.fault_plan import FaultPlan
+from tickwork.core.spec import RunSpec, with_faults
 from tickwork.journal.writer import Durability
 from tickwork.manifest.dag_section import EXAMPLE
 from tickwork.manifest.run_section import DAG, SCHEDULES
@@ -43,6 +44,10 @@ class Project:
     def with_seed(self, seed: int) -> "Project":
         """Return the project with another seed."""
         return replace(self, spec=msgspec.structs.replace(self.spec, seed=seed))
+
+    def with_faults(self, faults: FaultPlan) -> "Project":
+        """Return the project with this plan in place of the manifest's; one of nothing breaks nothing."""
+        return replace(self, spec=with_faults(self.spec, faults))
 
     def scheduled(self, schedule: str) -> "Project":
         """Return the project with ticks of one wave (`lockstep`) or in the order of its edges (`dag`).

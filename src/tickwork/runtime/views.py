@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tickwork.core.effects import Effect, Level, Log, Metric
+from tickwork.core.effects import Effect, Level, Log, Metric, Publish, Send
 from tickwork.core.errors import InputError
+from tickwork.core.faults import kind_of
 from tickwork.core.messages import MessageClass
 from tickwork.core.names import INPUT_SENDER_PREFIX, RUNTIME_SENDER
 from tickwork.core.refusals import target
 from tickwork.journal.reader import RunReader
-from tickwork.runtime.fold import begin, fold
+from tickwork.runtime.fold import FoldedTick, begin, fold
 
 Row = dict[str, object]
 # How many names an error offers.
@@ -86,6 +87,7 @@ def tick_rows(reader: RunReader, wanted: Filter) -> Iterator[Row]:
                 "effects": sum(len(turn.effects) for turn in entry.turns),
                 "refused": sum(len(turn.refusals) for turn in entry.turns),
                 "undelivered": len(entry.undelivered),
+                "faults": len(entry.faults),
                 "failed": sum(turn.kind != "ok" for turn in entry.turns),
                 "fuel": sum(tick.settled.fuel),
                 "digest": tick.stored.digests.digest.hex(),
@@ -163,6 +165,75 @@ def log_rows(reader: RunReader, wanted: Filter) -> Iterator[Row]:
                 yield {**place, "level": "failed", "text": f"{turn.kind}: {turn.detail}".rstrip(": ")}
 
 
+def fault_rows(reader: RunReader, wanted: Filter) -> Iterator[Row]:
+    """Yield a row for each fault that hit something: what it was, and what it hit."""
+    for tick in fold(reader):
+        if not wanted.has_tick(tick.planned.tick):
+            continue
+        agents = tick.settled.world.agents
+        for applied in tick.settled.entry.faults:
+            agent = agents[applied.agent].spec.id
+            to = agents[applied.to].spec.id if applied.to >= 0 else None
+            if wanted.has_agent(agent, to or agent):
+                yield {
+                    "tick": tick.planned.tick,
+                    "kind": kind_of(applied.fault),
+                    "agent": agent,
+                    "effect": applied.effect if applied.effect >= 0 else None,
+                    "to": to,
+                    "fields": msgspec.structs.asdict(applied.fault),
+                }
+
+
+def undelivered_rows(reader: RunReader, wanted: Filter) -> Iterator[Row]:
+    """Yield a row for each message that did not reach its receiver, with why: dead letters are among them."""
+    for tick in fold(reader):
+        if not wanted.has_tick(tick.planned.tick):
+            continue
+        known = _letters(tick) if tick.settled.entry.undelivered else {}
+        for lost in tick.settled.entry.undelivered:
+            topic, body, sender = known.get(
+                (lost.kind, lost.tick, lost.agent, lost.effect), (None, None, None)
+            )
+            if wanted.has_agent(lost.to, *([] if sender is None else [sender])):
+                yield {
+                    "tick": tick.planned.tick,
+                    "to": lost.to,
+                    "sender": sender,
+                    "topic": topic,
+                    "class": MessageClass(lost.kind).name.lower(),
+                    "sent": lost.tick,
+                    "effect": lost.effect,
+                    "reason": lost.reason,
+                    "body": None if body is None else readable(body),
+                }
+
+
+def _letters(tick: FoldedTick) -> dict[tuple[int, int, int, int], tuple[str, bytes, str]]:
+    """Return topic, body and sender of everything that was on its way in a tick, by what orders it."""
+    found: dict[tuple[int, int, int, int], tuple[str, bytes, str]] = {}
+    boxes = [*tick.before.mailboxes.values(), *(turn.inbox for turn in tick.planned.turns)]
+    if tick.planned.broken is not None:
+        boxes += [*tick.planned.broken.crashed.values(), *tick.planned.broken.held.values()]
+    boxes += [[delayed.message for delayed in late] for late in tick.before.delayed.values()]
+    for box in boxes:
+        for message in box:
+            key = (message.kind, message.tick, message.agent, message.effect)
+            if message.sender != RUNTIME_SENDER or key not in found:
+                found[key] = (message.topic, message.body, message.sender)
+    now = tick.planned.tick
+    for place, item in enumerate(tick.settled.entry.arrivals.inputs):
+        source = tick.before.run.inputs[item.source]
+        sender = INPUT_SENDER_PREFIX + source.name
+        found[MessageClass.INPUT, now, item.source, place] = (source.topic, item.body, sender)
+    for turn in tick.settled.entry.turns:
+        for place, effect in enumerate(turn.effects):
+            if isinstance(effect, (Send, Publish)):
+                sender = tick.settled.world.agents[turn.agent].spec.id
+                found[MessageClass.MESSAGE, now, turn.agent, place] = (effect.topic, effect.body, sender)
+    return found
+
+
 def agent_rows(reader: RunReader, wanted: Filter) -> Iterator[Row]:
     """Yield a row for each agent, as it stands at the end of the wanted ticks; counts are of those ticks."""
     world, _ = begin(reader, reader.header.start_tick)
@@ -207,4 +278,6 @@ VIEWS: dict[str, Callable[[RunReader, Filter], Iterator[Row]]] = {
     "messages": message_rows,
     "effects": effect_rows,
     "logs": log_rows,
+    "undelivered": undelivered_rows,
+    "faults": fault_rows,
 }
