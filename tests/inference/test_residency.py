@@ -164,6 +164,29 @@ def test_what_is_counted_for_a_model_is_what_it_takes(tmp_path: Path) -> None:
     assert taken < counted + (2 << 20)
 
 
+def test_a_model_is_made_to_fit_by_a_smaller_prefix_cache_and_then_fewer_slots() -> None:
+    source = language("llama-int4")
+    asked = msgspec.structs.replace(LANGUAGE, engine=EngineSettings(slots=16, digest_logits=True))
+    whole = Residency({"cpu": 1 << 40}).fitted(source, asked)
+    assert whole == asked
+    fitting = []
+    for budget in (64 << 20, 8 << 20, 950_000):
+        residency = Residency({"cpu": budget}, VERDICTS)
+        settings = residency.fitted(source, asked)
+        fitting.append((settings.engine.slots, settings.engine.prefix_bytes))
+        with residency.acquire(source, settings) as loaded:
+            assert residency.held() <= budget
+            requests = mixed_requests(6, seed=5)
+            small = answers(loaded, requests, None)
+        with Residency(verdicts=VERDICTS).acquire(source, asked) as loaded:
+            assert answers(loaded, requests, None) == small
+    assert fitting == sorted(fitting, reverse=True)
+    assert [slots for slots, _ in fitting] == [16, 16, 1]
+    never = Residency({"cpu": 1000}, VERDICTS)
+    with pytest.raises(TooLargeError, match="TICKWORK_MODEL_BYTES"):
+        never.warm(source, never.fitted(source, asked))
+
+
 @pytest.mark.parametrize("name", ["llama-fp32", "llama-int4", "llama-eager"])
 def test_eviction_changes_no_answer(name: str) -> None:
     source, other = language(name), language("qwen2-int4")

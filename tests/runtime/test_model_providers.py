@@ -5,13 +5,16 @@ from pathlib import Path
 import onnxruntime as ort
 import pytest
 
-from tickwork.core.errors import ManifestError
+from tickwork.core.errors import HostError, InputError, ManifestError
 from tickwork.inference.providers import PROVIDERS
 from tickwork.journal.reader import RunReader
 from tickwork.manifest.load import load_manifest
 from tickwork.runtime.assemble import load_project
+from tickwork.runtime.diagnosis import diagnose
+from tickwork.runtime.model_budgets import model_budgets
 from tickwork.runtime.model_rows import model_rows
 from tickwork.runtime.models import resolve_model
+from tickwork.runtime.project import Project
 from tickwork.runtime.record import Run
 
 MODELS = Path(__file__).parent.parent / "data" / "models"
@@ -127,3 +130,61 @@ def test_a_runs_record_is_the_same_wherever_its_models_ran(tmp_path: Path) -> No
             assert reader.end is not None
             ends.append((reader.header.run, reader.end.digest, reader.end.exact))
     assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("text", ["8000", "cpu=", "cpu=0", "cpu=8G", "cpu=1,cpu=2", "cpu=1,", "cpu=1;cuda=2"])
+def test_a_budget_of_another_form_is_told_with_the_form(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TICKWORK_MODEL_BYTES", text)
+    with pytest.raises(InputError, match="it has the form cpu=8000000000,cuda=20000000000"):
+        model_budgets()
+
+
+def test_a_budget_is_of_a_provider_and_doctor_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TICKWORK_MODEL_BYTES", f"cpu={100 << 20}, cuda=5")
+    (found,) = [finding for finding in diagnose() if finding.what == "models"]
+    assert found.level == "ok"
+    assert found.text.startswith(f"onnxruntime {ort.__version__} on cpu")
+    assert "room for models: 100 MiB on cpu" in found.text
+    monkeypatch.setenv("TICKWORK_MODEL_BYTES", "tpu=5")
+    (found,) = [finding for finding in diagnose() if finding.what == "models"]
+    assert (found.level, found.text.split(";")[0]) == (
+        "failed",
+        "a budget of 5 bytes for 'tpu' cannot be kept",
+    )
+
+
+def asking(folder: Path) -> Project:
+    """Return a project of two agents that ask two models, each of which has to leave for the other."""
+    (folder / "agent.py").write_text(
+        "from tickwork_agent import Agent\n\n\nclass Asks(Agent):\n    def step(self, now, inbox):\n"
+        "        for message in inbox:\n            self.log(message.text())\n"
+        "        self.chat(self.id, f'tick {now.tick}', max_tokens=4, temperature=1)\n"
+    )
+    text = '[run]\nname = "p"\nticks = 4\n'
+    for name, model in (("one", "llama-int4"), ("two", "qwen2-int8")):
+        text += f'\n[models.{name}]\npath = "{MODELS / model}"\n'
+        text += f'\n[[agents]]\nid = "{name}"\nmodule = "agent.py"\n'
+        text += f'grants = ["infer:{name}"]\nevery_tick = true\n'
+    (folder / "tickwork.toml").write_text(text)
+    return load_project(folder)
+
+
+def test_no_budget_changes_a_run_and_one_that_holds_no_model_ends_it_with_the_fix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = asking(tmp_path)
+    ends = set()
+    for number, budget in enumerate((1 << 40, 1_400_000)):
+        monkeypatch.setenv("TICKWORK_MODEL_BYTES", f"cpu={budget}")
+        with Run(found, tmp_path / f"{number}.tick") as run:
+            run.run_to_end()
+        with RunReader.open(tmp_path / f"{number}.tick") as reader:
+            assert reader.end is not None
+            ends.add((reader.end.digest, reader.end.exact))
+    assert len(ends) == 1
+    monkeypatch.setenv("TICKWORK_MODEL_BYTES", "cpu=1000")
+    with (
+        pytest.raises(HostError, match="raise it with TICKWORK_MODEL_BYTES"),
+        Run(found, tmp_path / "none.tick") as run,
+    ):
+        run.run_to_end()

@@ -30,6 +30,7 @@ from tickwork.inference.sources import ModelSource
 from tickwork.inference.verdicts import Verdicts
 
 Settings = LoadSettings | PlainSettings
+_PREFIX_BYTES_MIN = 1 << 20
 _WeightsKey = tuple[str, tuple[str, ...]]
 
 
@@ -82,7 +83,10 @@ class Residency:
         """
         for device, budget in (budgets or {}).items():
             if device not in PROVIDERS or budget < 1:
-                raise ModelError(f"a budget of {budget} bytes for {device!r} cannot be kept")
+                raise ModelError(
+                    f"a budget of {budget} bytes for {device!r} cannot be kept; it is at least 1, for one of "
+                    + ", ".join(PROVIDERS)
+                )
         self._budgets = {CPU: _half_of_memory(), **(budgets or {})}
         self._verdicts = verdicts
         self._weights: dict[_WeightsKey, _HeldWeights] = {}
@@ -103,6 +107,30 @@ class Residency:
         its last context ends are lost.
         """
         return self._acquired(source, msgspec.structs.replace(settings, variant=source.variant))
+
+    def fitted(self, source: ModelSource, settings: LoadSettings) -> LoadSettings:
+        """Return the settings with fewer slots and a smaller prefix cache where that makes the model fit.
+
+        No answer depends on either. Where nothing helps, or the model cannot be read, loading it will say so.
+        """
+        settings = msgspec.structs.replace(settings, variant=source.variant)
+        device = likely_provider(settings.providers)
+        while True:
+            try:
+                need = language.estimate(source.folder, settings)
+            except ModelError:
+                return settings
+            room = self._budgets[CPU] - need.weights * (device == CPU)
+            engine = settings.engine
+            if need.engine <= room or (engine.slots, engine.prefix_bytes) == (1, 0):
+                return settings
+            # The prefix cache goes first: slots are what many requests together live on.
+            if engine.prefix_bytes:
+                smaller = engine.prefix_bytes // 2 if engine.prefix_bytes > _PREFIX_BYTES_MIN else 0
+                engine = msgspec.structs.replace(engine, prefix_bytes=smaller)
+            else:
+                engine = msgspec.structs.replace(engine, slots=engine.slots // 2)
+            settings = msgspec.structs.replace(settings, engine=engine)
 
     def warm(self, source: ModelSource, settings: Settings) -> Resident:
         """Load a model ahead of its first use, run it once, and leave it; raises what `acquire` does."""
@@ -185,7 +213,7 @@ class Residency:
             if whole > budget:
                 raise TooLargeError(
                     f"{source.name} needs {whole} bytes on {place}, and the budget there is {budget}; raise "
-                    "it, or lower the model's slots, context or prefix_bytes"
+                    "it with TICKWORK_MODEL_BYTES, or lower the model's context_tokens"
                 )
             wanted = need.weights * (place == device and not loaded) + need.engine * (place == CPU)
             self._evict_until(place, budget - wanted)

@@ -18,6 +18,7 @@ from tickwork.guest.python_guest import located, python_guest
 from tickwork.guest.python_pin import GUEST
 from tickwork.guest.room import SPARE_MAPPINGS, mapping_limit
 from tickwork.pool.native import cpus, kernel_fault
+from tickwork.runtime.models import NoInferenceError, providers
 
 Level = Literal["ok", "missing", "failed"]
 
@@ -78,6 +79,15 @@ def _python_guest() -> _Result:
         return "ok", f"{GUEST[:12]}, will be built when the first Python agent runs (about 20 s)"
     python_guest()
     return "ok", f"{GUEST[:12]} in {place}"
+
+
+def _models() -> _Result:
+    try:
+        found = providers()
+    except NoInferenceError as error:
+        return "missing", f"agents cannot ask models: {error}"
+    budgets = ", ".join(f"{budget // MIB} MiB on {device}" for device, budget in found.budgets.items())
+    return "ok", f"onnxruntime {found.onnxruntime} on {', '.join(found.there)}; room for models: {budgets}"
 
 
 def _c_compiler() -> _Result:
@@ -151,6 +161,7 @@ _CHECKS: tuple[tuple[str, Callable[[], _Result]], ...] = (
     ("kernel", _kernel),
     ("cache", _cache),
     ("python guest", _python_guest),
+    ("models", _models),
     ("c compiler", _c_compiler),
     ("rust compiler", _rust),
     ("node", _node),

@@ -11,6 +11,7 @@ from tickwork.runtime.model_place import ModelPlace
 if TYPE_CHECKING:
     from tickwork.inference.makers import Makers
     from tickwork.inference.service import Service
+    from tickwork.runtime.serving import Providers
 
 
 class NoInferenceError(TickworkError):
@@ -33,6 +34,12 @@ def serve(run: RunSpec, places: Mapping[str, ModelPlace], *, memo: bool) -> "Ser
     """
     service: Service = _serving().serve(run, places, memo=memo)
     return service
+
+
+def providers() -> "Providers":
+    """Return where models can run on this machine; raise a `TickworkError`."""
+    found: Providers = _serving().providers()
+    return found
 
 
 def makers_of_answers() -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,15 +19,24 @@ from tickwork.inference.language.load import LoadSettings
 from tickwork.inference.makers import Makers, makers
 from tickwork.inference.memo import Memo
 from tickwork.inference.plain.load import PlainSettings
-from tickwork.inference.providers import basis
+from tickwork.inference.providers import PROVIDERS, basis, likely_provider
 from tickwork.inference.residency import Residency
 from tickwork.inference.service import Served, Service
 from tickwork.inference.sources import ModelSource, provider_of, source_at, source_in
 from tickwork.manifest.schema import Model
+from tickwork.runtime.model_budgets import model_budgets
 from tickwork.runtime.model_cache import model_cache
 from tickwork.runtime.model_place import ModelPlace
 
-__all__ = ["Makers", "makers", "resolve", "serve"]
+__all__ = ["Makers", "makers", "providers", "resolve", "serve"]
+
+
+class Providers(NamedTuple):
+    """The runtime's version, the providers that this build of it has, and their budgets in bytes if known."""
+
+    onnxruntime: str
+    there: tuple[str, ...]
+    budgets: Mapping[str, int]
 
 
 def resolve(model: Model, announce: Callable[[str], None]) -> tuple[ModelSpec, ModelPlace]:
@@ -91,8 +101,18 @@ def _served_how(source: ModelSource, provider: str, announce: Callable[[str], No
 
 def serve(run: RunSpec, places: Mapping[str, ModelPlace], *, memo: bool) -> Service:
     """Return a service of the run's models; raise `RunFileError` if one of them cannot be found."""
-    served = {model.name: _served(model, places.get(model.name)) for model in run.models}
-    return Service(served, Residency(verdicts=_verdicts()), Memo() if memo else None)
+    residency = Residency(model_budgets(), _verdicts())
+    served = {model.name: _served(model, places.get(model.name), residency) for model in run.models}
+    return Service(served, residency, Memo() if memo else None)
+
+
+def providers() -> Providers:
+    """Return where models can run on this machine; raise `InputError` or `ModelError` for a wrong budget."""
+    there = [name for name in PROVIDERS if likely_provider((name,)) == name]
+    residency = Residency(model_budgets())
+    budgets = {name: residency.budget(name) for name in there}
+    known = {name: budget for name, budget in budgets.items() if budget is not None}
+    return Providers(basis(CPU).onnxruntime, tuple(there), known)
 
 
 def _verdicts() -> ModelCache | None:
@@ -100,7 +120,7 @@ def _verdicts() -> ModelCache | None:
     return None if cache_is_temporary() else model_cache()
 
 
-def _served(model: ModelSpec, place: ModelPlace | None) -> Served:
+def _served(model: ModelSpec, place: ModelPlace | None, residency: Residency) -> Served:
     source = _found(model, place)
     if source is None:
         where = "" if place is None else f" at {place.folder}"
@@ -108,13 +128,12 @@ def _served(model: ModelSpec, place: ModelPlace | None) -> Served:
             f"the model {model.name} ({model.hash[:12]}) is not{where} any more, nor in the cache; put it "
             "back, or add it with: tickwork models add FOLDER"
         )
-    providers = (CPU,) if place is None else place.providers
+    wanted = (CPU,) if place is None else place.providers
     if model.kind != LANGUAGE:
-        return Served(source, PlainSettings(providers=providers))
+        return Served(source, PlainSettings(providers=wanted))
     engine = EngineSettings(tokens_default=model.tokens_default)
-    return Served(
-        source, LoadSettings(providers=providers, context_tokens=model.context_tokens, engine=engine)
-    )
+    settings = LoadSettings(providers=wanted, context_tokens=model.context_tokens, engine=engine)
+    return Served(source, residency.fitted(source, settings))
 
 
 def _found(model: ModelSpec, place: ModelPlace | None) -> ModelSource | None:
