@@ -57,6 +57,7 @@ fuzz: venv
 soak: venv
 	TICKWORK_SOAK_S=$${TICKWORK_SOAK_S:-900} $(BIN)/pytest tests/sim
 	TICKWORK_KILLS=$${TICKWORK_KILLS:-200} $(BIN)/pytest tests/journal/test_kills.py
+	TICKWORK_EXPLORE_SEEDS=$${TICKWORK_EXPLORE_SEEDS:-2000} $(BIN)/pytest tests/exploration/test_planted_bugs.py
 	$(MAKE) fuzz
 
 # The kernel under gcc's address, undefined-behaviour and thread sanitizers, alone and under attack.
