@@ -1,7 +1,7 @@
 """A run file with answers of models and with faults, written through the real core; nobody is run."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,10 +13,13 @@ from tickwork.core.entry import Fuel, encode, encode_entry
 from tickwork.core.fault_plan import FaultPlan
 from tickwork.core.faults import CrashBefore, Delay, Drop, Duplicate
 from tickwork.core.messages import NO_ARRIVALS, Arrivals, Completion
-from tickwork.core.spec import ModelSpec
+from tickwork.core.outcomes import Outcome
+from tickwork.core.spec import ModelSpec, RunSpec
 from tickwork.core.world import genesis_world
 from tickwork.journal.header import header_of
 from tickwork.journal.writer import RunWriter
+
+Does = Mapping[str, Sequence[Effect] | Outcome]
 
 _CODE = b"\0asm\x01\0\0\0" + bytes(range(256))
 MODEL = ModelSpec("tiny", "ab" * 32, 2, 64, 256, 1_024, 8, tokens_per_tick=16)
@@ -39,7 +42,7 @@ def _piece(text: str) -> bytes:
 
 _ERROR = b'{"error":{"message":"the prompt is too long","code":"too_long"}}'
 # In tick 1 `asker` and `other` ask in one batch, `asker` once more in pieces; one request has no answer yet.
-_DOES: dict[int, dict[str, Sequence[Effect]]] = {
+_DOES: dict[int, dict[str, Sequence[Effect] | Outcome]] = {
     1: {
         "asker": (
             Infer("tiny", _prompt("Who is there?", max_tokens=16), 1),
@@ -71,16 +74,27 @@ TICKS = 7
 
 def asked(file: Path) -> Path:
     """Write the run; its ticks are from 0 to 6."""
+    agents = [powerful(name, every_tick=True) for name in ("asker", "other", CRASHED)]
+    return written(file, run_of(*agents, models=(MODEL,), faults=_FAULTS), TICKS, _DOES, _ARRIVALS)
+
+
+def written(
+    file: Path,
+    spec: RunSpec,
+    ticks: int,
+    does: Mapping[int, Does],
+    arrivals: Mapping[int, Sequence[Completion]] = {},
+) -> Path:
+    """Write a run in which agents do in each tick what is said; their module is no program."""
     code = content_hash(_CODE)
-    ids = ("asker", "other", CRASHED)
-    agents = [msgspec.structs.replace(powerful(name, every_tick=True), module=code) for name in ids]
-    spec = run_of(*agents, models=(MODEL,), faults=_FAULTS)
+    agents = tuple(msgspec.structs.replace(agent, module=code) for agent in spec.agents)
+    spec = msgspec.structs.replace(spec, agents=agents)
     header = header_of(spec, tickwork="0", engine="none 1", engine_config="00" * 32, isa="x", os="y")
     world, digests = genesis_world(spec), header.genesis()
     with RunWriter.create(file, header, {code: _CODE}) as writer:
-        for now in range(TICKS):
-            arrivals = Arrivals((), _ARRIVALS[now]) if now in _ARRIVALS else NO_ARRIVALS
-            ticked: Tick = tick(world, _DOES.get(now, {}), arrivals)
+        for now in range(ticks):
+            come = Arrivals((), tuple(arrivals[now])) if now in arrivals else NO_ARRIVALS
+            ticked: Tick = tick(world, does.get(now, {}), come)
             entry = encode_entry(ticked.settled.entry)
             fuel = encode(Fuel(ticked.settled.fuel))
             digests = advance(digests, entry, fuel)

@@ -12,11 +12,12 @@ from viewer_runs import crowd, forked, hostile, plain, torn, usual
 from viewer_server import Server, viewer
 
 from asked_run import asked
+from shaky_run import shaky
 
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with usual.tick, its fork.tick, and hostile, crowd, torn, text, long and asked.tick."""
+    """A folder with usual.tick, its fork.tick, and hostile, crowd, torn, text, long, asked and shaky.tick."""
     folder = tmp_path_factory.mktemp("viewed")
     file = usual(folder)
     forked(folder, file)
@@ -25,6 +26,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torn(folder, file)
     plain(folder / "long.tick")
     asked(folder / "asked.tick")
+    shaky(folder / "shaky.tick")
     (folder / "text.tick").write_text("not a run " * 100)
     return folder
 

@@ -362,7 +362,7 @@ def test_every_bad_question_is_refused_in_words(server: Server, path: str, statu
 
 def test_the_description_in_the_docs_is_the_servers(server: Server) -> None:
     stored = json.loads((DOCS / "ui-openapi.json").read_text())
-    assert stored == json.loads(json.dumps(openapi())), "write it anew: see docs/reference/ui-api.md"
+    assert stored == json.loads(json.dumps(openapi())), "write it anew from tickwork.ui.endpoints.openapi()"
     assert server.ask("openapi.json") == stored
 
 

@@ -71,7 +71,7 @@ def inked(page: Browser) -> int:
 
 def test_the_list_shows_every_run_and_why_some_cannot_be_read(page: Browser, server: Server) -> None:
     page.open(server.origin)
-    until(page, "document.querySelectorAll('#runs tbody tr').length === 8")
+    until(page, "document.querySelectorAll('#runs tbody tr').length === 9")
     shown = text(page)
     assert "usual.tick" in shown
     assert "before tick 4" in shown
@@ -211,6 +211,22 @@ def test_faults_are_marked_and_told(page: Browser, server: Server) -> None:
     until(page, "document.querySelector('aside .chip.fault')?.textContent === 'crash-before'")
 
 
+def test_who_failed_and_goes_on_is_shown_with_its_dead_letters(page: Browser, server: Server) -> None:
+    page.open(address(server, "timeline", run="shaky.tick", tick=2, agent="back"))
+    drawn(page, "detail")
+    until(page, "document.querySelector('aside .chip.ok')?.textContent === 'rolled back'")
+    page.open(address(server, "tick", run="shaky.tick", tick=2, agent="again"))
+    until(page, "document.querySelectorAll('.item.refused').length === 6")
+    shown = text(page)
+    for part in (
+        "Undelivered",
+        "restarted",
+        "restart, at most 2 times in 10 ticks, then it ends",
+        "from sender",
+    ):
+        assert part in shown
+
+
 def test_comparing_shows_where_two_runs_part(page: Browser, server: Server) -> None:
     page.open(address(server, "compare", a="usual.tick", b="fork.tick"))
     assert until(page, "document.querySelector('[data-verdict]')?.dataset.verdict") != "identical"
@@ -331,7 +347,7 @@ def test_a_page_says_that_its_server_is_gone_and_goes_on_when_it_is_back(
 
 def test_the_theme_is_kept(page: Browser, server: Server) -> None:
     page.open(server.origin)
-    until(page, "document.querySelectorAll('#runs tbody tr').length === 8")
+    until(page, "document.querySelectorAll('#runs tbody tr').length === 9")
     before = page.evaluate("document.documentElement.dataset.theme")
     page.press("d")
     other = until(page, "document.documentElement.dataset.theme")

@@ -20,6 +20,8 @@ DENIED = "denied"
 REJECTED = "rejected"
 # Of an agent that crashed on purpose before it could do it; nobody is told.
 LOST = "lost"
+# How the reason of a publish begins that did not reach every subscriber; the others found it.
+NOT_EVERYBODY = "not everybody was reached: "
 # Longer than any name that can be granted or spawned. A guest's names are bounded by `bytes_per_turn` alone,
 # and each would be written several times over: in the reason, in the notice, in the journal.
 _NAME_CHARS_MAX = 300

@@ -29,7 +29,7 @@ from tickwork.core.messages import DelayedMessage, Message, MessageClass
 from tickwork.core.names import TOPIC_CHARS_MAX, spawned_id_fault
 from tickwork.core.outcomes import Outcome, OutcomeKind
 from tickwork.core.post import Post
-from tickwork.core.refusals import LOST, REJECTED, Refused, quoted
+from tickwork.core.refusals import LOST, NOT_EVERYBODY, REJECTED, Refused, quoted
 from tickwork.core.requests import PendingRequest, RequestKey, RequestsEdit, asked, schedule
 from tickwork.core.roster import Roster
 from tickwork.core.supervision import OnFailure
@@ -250,7 +250,7 @@ class Settling:
         if missed:
             if missed > _MISSED_NAMED_MAX:
                 reasons.append(f"and {missed - _MISSED_NAMED_MAX} more")
-            raise Refused(REJECTED, "not everybody was reached: " + "; ".join(reasons))
+            raise Refused(REJECTED, NOT_EVERYBODY + "; ".join(reasons))
 
     def _timer(self, agent: int, place: int, effect: Timer) -> None:
         self._allowances.charge(agent, Capability.TIMER, "")

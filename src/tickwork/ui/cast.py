@@ -1,6 +1,6 @@
 """Who takes part in a run, and from when to when: learnt from the record as it is read."""
 
-from collections.abc import Iterable
+from dataclasses import dataclass
 
 import msgspec
 
@@ -9,13 +9,20 @@ from tickwork.core.entry import Entry, TurnEntry
 from tickwork.core.faults import CrashAfter, CrashBefore, kind_of
 from tickwork.core.outcomes import OutcomeKind
 from tickwork.core.spec import AgentSpec, RunSpec
-from tickwork.core.world import AgentState, Status, run_waves
+from tickwork.core.supervision import OnFailure, Supervision
+from tickwork.core.world import Status, World, run_waves
+
+# How an agent that failed goes on, by its place in a recovery.
+RECOVERIES = ("restarted", "rolled back")
+_RESTARTED, _ROLLED_BACK = range(len(RECOVERIES))
+# Bounds the memory of runs in which agents fail all the time; those after it are not told.
+_RECOVERIES_MAX = 100_000
 
 
 class Member(msgspec.Struct):
     """One agent. `born` is the tick that spawned it, or the run's first; `ended` the one that ended it.
 
-    `ending` says how: an outcome's name, `stopped`, or empty.
+    `ending` says how: an outcome's name, `stopped`, or empty. `recovered` is how often it failed and went on.
     """
 
     index: int
@@ -25,13 +32,29 @@ class Member(msgspec.Struct):
     born: int
     ended: int | None = None
     ending: str = ""
+    recovered: int = 0
+
+
+@dataclass(slots=True)
+class _Watched:
+    """An agent that goes on after a failure: the ticks of those that count, and whether it was set up."""
+
+    supervised: Supervision
+    past: tuple[int, ...] = ()
+    running: bool = False
 
 
 class Cast:
     """The agents of a run by index and id, as far as the record was read."""
 
-    def __init__(self, spec: RunSpec, first_tick: int, standing: Iterable[AgentState] | None = None) -> None:
-        """Begin with the declared agents, or with those that a fork began with."""
+    def __init__(self, spec: RunSpec, first_tick: int, world: World | None = None) -> None:
+        """Begin with the declared agents, or with those of the world that a fork began with.
+
+        `recoveries` are (tick, agent, how) in the order of ticks, how being a place in `RECOVERIES`.
+        """
+        self.recoveries: list[tuple[int, int, int]] = []
+        self._restarted: set[tuple[int, int]] = set()
+        self._watched: dict[int, _Watched] = {}
         self.members: list[Member] = []
         self.index: dict[str, int] = {}
         self.inputs = [source.name for source in spec.inputs]
@@ -40,12 +63,15 @@ class Cast:
         self._declared = len(spec.agents)
         self._waves = run_waves(spec)
         self._readers = [source.to for source in spec.inputs]
-        if standing is None:
+        if world is None:
             for agent in spec.agents:
                 self._add(agent, agent.id, first_tick)
         else:
-            for state in standing:
+            for index, state in enumerate(world.agents):
                 self._add(state.spec, state.spec.id, first_tick)
+                if index in self._watched:
+                    self._watched[index].past = tuple(world.restarts.get(index, ()))
+                    self._watched[index].running = state.status is Status.RUNNING
                 if state.status in {Status.STOPPED, Status.FAILED}:
                     self.members[-1].ended = first_tick
                     self.members[-1].ending = str(state.status)
@@ -54,6 +80,8 @@ class Cast:
         index = len(self.members)
         self.members.append(Member(index, agent_id, spec.kind, bool(spec.preamble), born))
         self.index[agent_id] = index
+        if spec.supervised.on_failure is not OnFailure.STOP:
+            self._watched[index] = _Watched(spec.supervised)
         for topic in dict.fromkeys(spec.subscribe):
             self._subscribers.setdefault(topic, []).append(index)
 
@@ -72,28 +100,41 @@ class Cast:
         return [index for index in self._subscribers.get(topic, ()) if _hears(members[index], tick)]
 
     def arrival(self, receiver: int, sent: int) -> int:
-        """Return the tick in which `receiver` finds a message of tick `sent`; a new agent is set up first."""
-        return sent + (2 if self.members[receiver].born == sent > 0 else 1)
+        """Return the tick in which `receiver` finds a message of tick `sent`.
+
+        Who was spawned or restarted in that tick is set up first.
+        """
+        anew = self.members[receiver].born == sent > 0 or (sent, receiver) in self._restarted
+        return sent + (2 if anew else 1)
 
     def joined(self, sender: int, receiver: int, sent: int) -> bool:
         """Return whether a message of tick `sent` arrives in it, if the receiver has a turn there."""
         to = self.members[receiver]
-        just_set_up = receiver >= self._declared and to.born == sent - 1
+        spawned = receiver >= self._declared and to.born == sent - 1
+        just_set_up = spawned or (sent - 1, receiver) in self._restarted
         return not just_set_up and self._waves.joined(self.members[sender].id, to.id)
 
     def learn(self, entry: Entry) -> None:
         """Take in who ended and who was spawned in a tick."""
-        members = self.members
+        crashed = {
+            applied.agent: kind_of(applied.fault)
+            for applied in entry.faults
+            if isinstance(applied.fault, (CrashBefore, CrashAfter))
+        }
+        count = len(self.members)
         for turn in entry.turns:
-            if turn.agent < len(members):
-                member = members[turn.agent]
-                failed = turn.kind is not OutcomeKind.OK
-                member.ended = entry.tick if failed else None
-                member.ending = str(turn.kind) if failed else ""
-        for applied in entry.faults:
-            if isinstance(applied.fault, (CrashBefore, CrashAfter)) and applied.agent < len(members):
-                members[applied.agent].ended = entry.tick
-                members[applied.agent].ending = kind_of(applied.fault)
+            if turn.agent >= count:
+                continue
+            if turn.kind is not OutcomeKind.OK:
+                self._fail(turn.agent, entry.tick, str(turn.kind))
+            elif turn.agent not in crashed:
+                self._go_on(turn.agent)
+            else:
+                self._fail(turn.agent, entry.tick, crashed.pop(turn.agent))
+        taken = {turn.agent for turn in entry.turns} if crashed else set()
+        for agent, reason in crashed.items():
+            if agent < count and agent not in taken:
+                self._fail(agent, entry.tick, reason)
         for turn in entry.turns:
             for effect in performed(turn, Spawn, Stop):
                 if isinstance(effect, Spawn):
@@ -103,11 +144,47 @@ class Cast:
                 elif isinstance(effect, Stop):
                     self._stop(effect, turn.agent, entry.tick)
 
+    def _go_on(self, agent: int) -> None:
+        member = self.members[agent]
+        member.ended, member.ending = None, ""
+        watched = self._watched.get(agent)
+        if watched is not None:
+            watched.running = True
+
+    def _fail(self, agent: int, tick: int, reason: str) -> None:
+        """Let an agent end, or go on as its supervision says."""
+        member, watched = self.members[agent], self._watched.get(agent)
+        verdict = OnFailure.STOP if watched is None else watched.supervised.verdict(watched.past, tick)
+        if watched is None or verdict is OnFailure.STOP:
+            member.ended, member.ending = tick, reason
+            return
+        watched.past = (*watched.supervised.recent(watched.past, tick), tick)
+        how = _ROLLED_BACK if verdict is OnFailure.ROLLBACK and watched.running else _RESTARTED
+        watched.running = how == _ROLLED_BACK
+        member.recovered += 1
+        if len(self.recoveries) < _RECOVERIES_MAX:
+            self.recoveries.append((tick, agent, how))
+            if how == _RESTARTED:
+                self._restarted.add((tick, agent))
+
     def _stop(self, effect: Stop, caller: int, tick: int) -> None:
         index = caller if effect.id is None else self.index.get(effect.id, -1)
         if 0 <= index < len(self.members):
             self.members[index].ended = tick
             self.members[index].ending = "stopped"
+            self._forget(index, tick)
+
+    def _forget(self, agent: int, tick: int) -> None:
+        """Take back that an agent went on: who failed in the tick in which it was stopped does not."""
+        for place in range(len(self.recoveries) - 1, -1, -1):
+            at, who, _ = self.recoveries[place]
+            if at != tick:
+                return
+            if who == agent:
+                del self.recoveries[place]
+                self._restarted.discard((tick, agent))
+                self.members[agent].recovered -= 1
+                return
 
 
 def _hears(member: Member, tick: int) -> bool:

@@ -15,6 +15,7 @@ from tickwork.core.entry import Entry, TurnEntry
 from tickwork.core.errors import RunFileError
 from tickwork.core.outcomes import OutcomeKind
 from tickwork.core.refusals import DENIED as DENIED_VERDICT
+from tickwork.core.refusals import REJECTED as REJECTED_VERDICT
 from tickwork.journal.header import Header
 from tickwork.journal.reader import RunReader
 from tickwork.runtime.fold import begin, check_spec
@@ -207,7 +208,7 @@ def _first_cast(reader: RunReader, header: Header) -> Cast:
     if header.parent is None:
         return Cast(reader.spec, header.start_tick)
     world, _ = begin(reader, header.start_tick)
-    return Cast(reader.spec, header.start_tick, world.agents)
+    return Cast(reader.spec, header.start_tick, world)
 
 
 class _Batch:
@@ -254,7 +255,10 @@ def count(turn: TurnEntry) -> list[int]:
     counts[TURNS] = 1
     counts[FAILED] = int(turn.kind is not OutcomeKind.OK)
     for refusal in turn.refusals:
-        counts[DENIED if refusal.verdict == DENIED_VERDICT else REJECTED] += 1
+        if refusal.verdict == DENIED_VERDICT:
+            counts[DENIED] += 1
+        elif refusal.verdict == REJECTED_VERDICT:
+            counts[REJECTED] += 1
     for effect in turn.effects:
         if isinstance(effect, (Send, Publish)):
             counts[MESSAGES] += 1

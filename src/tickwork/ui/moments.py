@@ -16,6 +16,7 @@ from tickwork.core.world import AgentState, World
 from tickwork.runtime.fold import FoldedTick, fold
 from tickwork.runtime.seek import Moment, Recording
 from tickwork.ui.bodies import Body, body_of
+from tickwork.ui.cast import RECOVERIES
 from tickwork.ui.deliveries import Delivery, deliveries
 
 PERFORMED = "performed"
@@ -56,7 +57,7 @@ class EffectRow(msgspec.Struct, frozen=True):
 
 
 class TurnRow(msgspec.Struct, frozen=True):
-    """One turn of a tick, in short."""
+    """One turn of a tick, in short; `recovery` as in `TurnView`."""
 
     agent: str
     index: int
@@ -67,15 +68,17 @@ class TurnRow(msgspec.Struct, frozen=True):
     inbox: int
     effects: int
     refused: int
+    recovery: str | None = None
 
 
 class LateRow(msgspec.Struct, frozen=True):
-    """A message that reached nobody."""
+    """A message that reached nobody, or was in the inbox of a turn that failed: a dead letter."""
 
     kind: str
     sent: int
     to: str
     reason: str
+    origin: Origin | None = None
 
 
 class FaultRow(msgspec.Struct, frozen=True):
@@ -127,10 +130,22 @@ class TimerRow(msgspec.Struct, frozen=True):
     body: Body
 
 
+class SupervisionRow(msgspec.Struct, frozen=True):
+    """What is done when an agent fails. `past` are the ticks of recent failures after which it went on."""
+
+    on_failure: str
+    max_restarts: int
+    restart_window_ticks: int
+    on_exhausted: str
+    past: tuple[int, ...]
+
+
 class TurnView(msgspec.Struct, frozen=True):
     """One agent in one tick. Without a turn in it `outcome` is None, and inbox and effects are empty.
 
     `mailbox` is what waits after the tick, `status` the agent's before it and `status_after` after it.
+    `recovery` is how it went on after it failed in this tick: `restarted`, `rolled back` or None.
+    `undelivered` is what was for it and did not reach it.
     """
 
     tick: int
@@ -157,6 +172,9 @@ class TurnView(msgspec.Struct, frozen=True):
     subscribe: tuple[str, ...]
     config: Body
     faults: list[FaultRow]
+    supervision: SupervisionRow
+    recovery: str | None
+    undelivered: list[LateRow]
 
 
 def folded_at(recording: Recording, tick: int) -> tuple[Moment, FoldedTick]:
@@ -183,6 +201,7 @@ def tick_view(recording: Recording, tick: int, offset: int, limit: int) -> TickV
             inbox=len(planned.inbox),
             effects=len(turn.effects),
             refused=len(turn.refusals),
+            recovery=_recovery(folded.settled, turn.agent),
         )
         for planned, turn, used in _slices(folded, offset, limit)
     ]
@@ -198,7 +217,7 @@ def tick_view(recording: Recording, tick: int, offset: int, limit: int) -> TickV
         offset=offset,
         turns=turns,
         inputs=[(sources[item.source].name, body_of(item.body)) for item in entry.arrivals.inputs],
-        undelivered=[_late(late) for late in entry.undelivered],
+        undelivered=[_late(folded.settled.world, late) for late in entry.undelivered],
         faults=fault_rows(folded.settled),
     )
 
@@ -209,8 +228,28 @@ def _slices(folded: FoldedTick, offset: int, limit: int) -> Sequence[tuple[Any, 
     return list(zip(folded.planned.turns[part], entry.turns[part], folded.settled.fuel[part], strict=True))
 
 
-def _late(late: Undelivered) -> LateRow:
-    return LateRow(MessageClass(late.kind).name.lower(), late.tick, late.to, late.reason)
+def _late(world: World, late: Undelivered) -> LateRow:
+    origin = None
+    if late.kind != MessageClass.INPUT and 0 <= late.agent < len(world.agents):
+        origin = Origin(late.tick, world.agents[late.agent].spec.id, late.effect)
+    return LateRow(MessageClass(late.kind).name.lower(), late.tick, late.to, late.reason, origin)
+
+
+def _recovery(settled: Settled, agent: int) -> str | None:
+    if agent in settled.restarted:
+        return RECOVERIES[0]
+    return RECOVERIES[1] if agent in settled.rolled_back else None
+
+
+def _supervision(world: World, index: int) -> SupervisionRow:
+    supervised = world.agents[index].spec.supervised
+    return SupervisionRow(
+        on_failure=str(supervised.on_failure),
+        max_restarts=supervised.max_restarts,
+        restart_window_ticks=supervised.restart_window_ticks,
+        on_exhausted=str(supervised.on_exhausted),
+        past=supervised.recent(world.restarts.get(index, ()), world.tick),
+    )
 
 
 def fault_rows(settled: Settled) -> list[FaultRow]:
@@ -269,6 +308,11 @@ def turn_view(recording: Recording, tick: int, agent: str) -> TurnView:
         subscribe=state.spec.subscribe,
         config=body_of(state.spec.config),
         faults=[row for row in fault_rows(folded.settled) if agent in {row.agent, row.to}],
+        supervision=_supervision(before, index),
+        recovery=_recovery(folded.settled, index),
+        undelivered=[
+            _late(folded.settled.world, late) for late in folded.settled.entry.undelivered if late.to == agent
+        ],
     )
 
 
@@ -315,7 +359,7 @@ def effect_rows(folded: FoldedTick, turn: TurnEntry) -> list[EffectRow]:
     rows = []
     for place, effect in enumerate(turn.effects):
         refusal = refused.get(place)
-        places = tuple(found.get(place, ())) if refusal is None else ()
+        places = tuple(found.get(place, ()))
         if refusal is None and isinstance(effect, Spawn):
             places = (Delivery(effect.id, folded.planned.tick + 1),)
         rows.append(

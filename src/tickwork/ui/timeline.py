@@ -4,8 +4,10 @@ A wide window is answered from counts alone, in a time that does not depend on t
 one is read from the file, up to a bound on turns; beyond it counts are given instead.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import msgspec
 import numpy as np
@@ -14,10 +16,11 @@ from tickwork.core.effects import Call, Effect, Infer, Log, Output, Publish, Sen
 from tickwork.core.entry import Entry, Fuel, TurnEntry
 from tickwork.core.errors import InputError, RunFileError
 from tickwork.core.faults import Delay, Drop, Duplicate, Fault, Partition, kind_of
+from tickwork.core.messages import MessageClass
 from tickwork.core.outcomes import OutcomeKind
-from tickwork.core.refusals import DENIED
+from tickwork.core.refusals import DENIED, NOT_EVERYBODY, REJECTED, quoted
 from tickwork.journal.reader import RunReader
-from tickwork.ui.cast import Cast
+from tickwork.ui.cast import RECOVERIES, Cast
 from tickwork.ui.follow import Follower
 from tickwork.ui.lanes import KINDS, MESSAGES, TURNS, Counts
 
@@ -29,12 +32,14 @@ _ARROWS_MAX = 6_000
 _SNAPSHOTS_MAX = 500
 
 _Sent = tuple[int, int, int]  # a message's sender, effect and receiver
+_Lost = tuple[int, int, int, int]  # the tick in which it was sent, and these
 
 # The bits of a turn's marks.
 MARKS = ("failed", "denied", "rejected", "request", "note", "membership", "output", "timer")
-FAILED, DENIED_MARK, REJECTED, REQUESTS, NOTE, MEMBERSHIP, OUTPUT, TIMER = (
+FAILED, DENIED_MARK, REJECTED_MARK, REQUESTS, NOTE, MEMBERSHIP, OUTPUT, TIMER = (
     1 << place for place in range(len(MARKS))
 )
+_VERDICT_MARKS = {DENIED: DENIED_MARK, REJECTED: REJECTED_MARK}
 _MARK_OF = {
     Infer: REQUESTS,
     Call: REQUESTS,
@@ -79,6 +84,7 @@ class Detail(msgspec.Struct, frozen=True):
     `turns` are (tick, agent, marks, fuel, effects), marks being bits by place in `marks`. `messages` are
     (sent, from, effect, found, to, topic): an arrow from agent and tick to agent and tick, topic a place in
     `topics`. `inputs` are (tick, to, input). `faults` are (tick, agent, kind), kind a place in `fault_kinds`.
+    `recoveries` are (tick, agent, how) of agents that failed and went on, how a place in `recovery_kinds`.
     With `cut` there were more messages than are given.
     """
 
@@ -90,7 +96,9 @@ class Detail(msgspec.Struct, frozen=True):
     sources: list[str]
     fault_kinds: list[str]
     cut: bool
+    recoveries: list[tuple[int, int, int]]
     marks: tuple[str, ...] = MARKS
+    recovery_kinds: tuple[str, ...] = RECOVERIES
 
 
 class Timeline(msgspec.Struct, frozen=True):
@@ -226,6 +234,8 @@ class _Drawing:
         # Of the tick that is drawn: who has a turn, and what faults did to messages.
         self._taken: set[int] = set()
         self._broken: dict[_Sent, list[Fault]] = {}
+        # Messages that were not found in the end: in which tick that was said, and whether a turn had them.
+        self._lost: dict[_Lost, tuple[int, bool]] = {}
         self._topics: dict[str, int] = {}
         self._cut = False
 
@@ -238,13 +248,17 @@ class _Drawing:
             self._take_faults(entry)
         self._taken = {turn.agent for turn in entry.turns}
         self._broken = _broken_messages(entry)
+        for late in entry.undelivered:
+            if late.kind == MessageClass.MESSAGE:
+                to = self._cast.index.get(late.to, -1)
+                self._lost[late.tick, late.agent, late.effect, to] = (tick, to in self._taken)
         for turn, used in zip(entry.turns, fuel.used, strict=True):
-            refused = {refusal.effect for refusal in turn.refusals}
+            refused = {refusal.effect: refusal.reason for refusal in turn.refusals}
             if tick >= self._first and turn.agent in chosen:
                 self._turns.append((tick, turn.agent, marks_of(turn), used, len(turn.effects)))
             for place, effect in enumerate(turn.effects):
-                if isinstance(effect, (Send, Publish)) and place not in refused:
-                    self._arrow(tick, turn.agent, place, effect)
+                if isinstance(effect, (Send, Publish)):
+                    self._arrow(tick, turn.agent, place, effect, refused.get(place))
 
     def _take_inputs(self, entry: Entry) -> None:
         for item in entry.arrivals.inputs:
@@ -268,8 +282,8 @@ class _Drawing:
         due = tick if now else self._cast.arrival(to, tick) + sum(late)
         return [due, *(due + fault.ticks for fault in faults if isinstance(fault, Duplicate))]
 
-    def _arrow(self, tick: int, agent: int, place: int, effect: Send | Publish) -> None:
-        for to in self._receivers(effect, tick):
+    def _arrow(self, tick: int, agent: int, place: int, effect: Send | Publish, refused: str | None) -> None:
+        for to in self._receivers(effect, tick, refused):
             if agent not in self._chosen and to not in self._chosen:
                 continue
             for found in self._found(tick, agent, place, to):
@@ -281,24 +295,42 @@ class _Drawing:
                 topic = self._topics.setdefault(effect.topic, len(self._topics))
                 self._arrows.append((tick, agent, place, found, to, topic))
 
-    def _receivers(self, effect: Send | Publish, tick: int) -> Iterator[int]:
+    def _receivers(self, effect: Send | Publish, tick: int, refused: str | None) -> Iterator[int]:
+        """Yield who gets it; of a publish that did not reach all, if the reason for that names them."""
         if isinstance(effect, Publish):
-            yield from self._cast.subscribers(effect.topic, tick)
-        else:
-            to = self._cast.index.get(effect.to)
-            if to is not None:
+            if refused is not None and (not refused.startswith(NOT_EVERYBODY) or refused.endswith(" more")):
+                return
+            for to in self._cast.subscribers(effect.topic, tick):
+                if refused is None or quoted(self._cast.members[to].id) not in refused:
+                    yield to
+        elif refused is None:
+            to = self._cast.index.get(effect.to, -1)
+            if to >= 0:
                 yield to
+
+    def _recoveries(self) -> list[tuple[int, int, int]]:
+        """Return the recoveries of the window; those of the whole run are in the order of ticks."""
+        known = self._cast.recoveries
+        low = bisect_left(known, self._first, key=itemgetter(0))
+        high = bisect_right(known, self._last, key=itemgetter(0))
+        return [each for each in known[low:high] if each[1] in self._chosen]
+
+    def _arrived(self, arrow: tuple[int, int, int, int, int, int]) -> bool:
+        sent, agent, place, found, to, _ = arrow
+        lost = self._lost.get((sent, agent, place, to))
+        return lost is None or found < lost[0] or (found == lost[0] and lost[1])
 
     def done(self) -> Detail:
         return Detail(
             turns=self._turns,
-            messages=self._arrows,
+            messages=[arrow for arrow in self._arrows if self._arrived(arrow)],
             inputs=self._inputs,
             faults=self._faults,
             topics=list(self._topics),
             sources=self._cast.inputs,
             fault_kinds=list(self._fault_kinds),
             cut=self._cut,
+            recoveries=self._recoveries(),
         )
 
 
@@ -315,7 +347,7 @@ def marks_of(turn: TurnEntry) -> int:
     """Return what is remarkable about a turn, as bits by place in `MARKS`."""
     marks = 0 if turn.kind is OutcomeKind.OK else FAILED
     for refusal in turn.refusals:
-        marks |= DENIED_MARK if refusal.verdict == DENIED else REJECTED
+        marks |= _VERDICT_MARKS.get(refusal.verdict, 0)
     for effect in turn.effects:
         marks |= _mark(effect)
     return marks

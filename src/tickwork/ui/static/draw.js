@@ -228,6 +228,25 @@ function detail(context, view, content, selected, hovered, colour) {
   context.fillStyle = colour.fault;
   for (const [tick, lane] of content.faults)
     wedge(context, view.middle(tick), view.y(lane), view.lane >= 12 ? 5 : 3);
+  if (view.lane >= 8)
+    for (const [tick, lane, how] of content.recoveries)
+      loop(context, view.middle(tick) + width / 2 + 7, view.y(lane) + view.lane / 2, how === 1, colour.ok);
+}
+
+/** An agent goes on after a failure: round and on if it was set up anew, the other way if it went back. */
+function loop(context, x, y, back, colour) {
+  const side = back ? -1 : 1;
+  context.strokeStyle = colour;
+  context.fillStyle = colour;
+  context.lineWidth = 1.6;
+  context.beginPath();
+  context.arc(x, y, 4, back ? Math.PI * 1.2 : -Math.PI * 0.2, back ? -Math.PI * 0.3 : Math.PI * 1.3, back);
+  context.stroke();
+  context.beginPath();
+  context.moveTo(x - side * 1, y - 4 - 3);
+  context.lineTo(x + side * 4, y - 4);
+  context.lineTo(x - side * 1, y - 4 + 3);
+  context.fill();
 }
 
 /** A fault's mark: a wedge that points down. */

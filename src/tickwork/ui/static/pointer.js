@@ -60,8 +60,9 @@ export function pointer(canvas, { view, names, answer, changed, choose, open }) 
     if (message) return toldMessage(message, detail);
     const name = names.get(lane);
     if (x < GUTTER) return name ? [said(name)] : null;
-    const turn = detail?.turns.find((each) => each[0] === tick && each[1] === lane);
-    const faults = (detail?.faults ?? []).filter((each) => each[0] === tick && each[1] === lane);
+    const here = (each) => each[0] === tick && each[1] === lane;
+    const turn = detail?.turns.find(here);
+    const faults = (detail?.faults ?? []).filter(here);
     if (turn || faults.length > 0) return toldTurn(turn, name ?? `#${lane}`, tick, faults, detail);
     if (detail) return null;
     return [said(name ?? `agents from #${lane}`), h("div", { class: "dim" }, `around tick ${count(tick)}`)];
@@ -79,12 +80,14 @@ export function pointer(canvas, { view, names, answer, changed, choose, open }) 
     const [, , bits, fuel, effects] = turn ?? [];
     const marks = detail.marks.filter((_, mark) => bits & (1 << mark));
     const broken = faults.map(([, , kind]) => detail.fault_kinds[kind]);
+    const recovery = detail.recoveries.find((each) => each[0] === tick && names.get(each[1]) === name);
     return [
       h("strong", {}, said(name)),
       ` in tick ${count(tick)}`,
       h("div", { class: "dim" }, turn ? `${count(effects)} effects, ${count(fuel)} fuel` : "no turn"),
       marks.length > 0 && h("div", {}, marks.join(", ")),
       broken.length > 0 && h("div", {}, "fault: ", broken.join(", ")),
+      recovery && h("div", {}, `was ${detail.recovery_kinds[recovery[2]]}`),
     ];
   }
 

@@ -5,10 +5,11 @@ import { bars, steps } from "/static/chart.js";
 import { announce, empty, failed, fill, h, loading, said } from "/static/dom.js";
 import { standing, watch } from "/static/follow.js";
 import { bodyOf, coloured, count, size } from "/static/format.js";
+import { panel } from "/static/panel.js";
 import { go, numberOf } from "/static/route.js";
 import { saving } from "/static/save.js";
 import { traceGraph } from "/static/tracegraph.js";
-import { panel, point, tickView, turnView } from "/static/turnview.js";
+import { point, tickView, turnView } from "/static/turnview.js";
 
 const SPAN = 120;
 

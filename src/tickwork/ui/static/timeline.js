@@ -24,6 +24,7 @@ const LEGEND = [
   ["refused", "refused"],
   ["request", "model or tool"],
   ["fault", "fault"],
+  ["recovery", "goes on"],
   ["note", "warning"],
   ["membership", "spawn or stop"],
   ["input", "input"],

@@ -1,20 +1,10 @@
 // A turn and a tick as they are shown: beside the timeline in short, on their own page in full.
 
-import { empty, h, said, visible } from "/static/dom.js";
-import { bodyOf, brief, count, outcomeChip, plural, short } from "/static/format.js";
+import { h, said, visible } from "/static/dom.js";
+import { bodyOf, count, outcomeChip, plural, short } from "/static/format.js";
+import { faultsOf, supervised, undelivered } from "/static/mishaps.js";
+import { agentLink, panel } from "/static/panel.js";
 import { go, link } from "/static/route.js";
-
-const panel = (title, told, ...content) =>
-  h(
-    "section",
-    { class: "panel" },
-    h("header", {}, h("h2", {}, title), h("span", { class: "dim grow" }, told)),
-    ...content,
-  );
-
-export function agentLink(run, tick, agent, text = agent) {
-  return h("a", { href: link("tick", { run, tick, agent }) }, said(text));
-}
 
 /** One tick: its turns as a list. */
 export function tickView(tick, run, selected = null) {
@@ -49,6 +39,7 @@ export function tickView(tick, run, selected = null) {
         turn.outcome === "ok" && turn.refused
           ? h("span", { class: "chip warn" }, `${turn.refused} refused`)
           : outcomeChip(turn.outcome),
+        turn.recovery && h("span", { class: "chip ok" }, turn.recovery),
       ),
       h("td", { class: "number" }, count(turn.inbox)),
       h("td", { class: "number" }, count(turn.effects)),
@@ -86,22 +77,7 @@ export function tickView(tick, run, selected = null) {
           ),
         ),
       ),
-    tick.undelivered.length > 0 &&
-      panel(
-        "Undelivered",
-        plural(tick.undelivered.length, "message"),
-        tick.undelivered.map((late) =>
-          h(
-            "div",
-            { class: "item refused" },
-            late.kind,
-            " to ",
-            said(late.to),
-            `, sent in tick ${count(late.sent)}: `,
-            said(late.reason),
-          ),
-        ),
-      ),
+    undelivered(tick.undelivered, run),
     h("p", { class: "mono faint", title: `exact ${tick.exact}` }, `digest ${tick.digest.slice(0, 32)}…`),
   );
 }
@@ -113,8 +89,7 @@ export function turnView(turn, { run, compact = false }) {
     { class: "turn" },
     headOf(turn, run, compact),
     faultsOf(turn.faults, run, turn.tick),
-    turn.outcome === null &&
-      h("p", { class: "dim" }, "It had no turn in this tick: nothing was there for it."),
+    turn.outcome === null && h("p", { class: "dim" }, "It had no turn in this tick."),
     turn.outcome !== null &&
       panel("Inbox", plural(turn.inbox.length, "message"), messages(turn.inbox, turn, run, "inbox")),
     turn.outcome !== null &&
@@ -125,6 +100,7 @@ export function turnView(turn, { run, compact = false }) {
           ? turn.effects.map((effect) => effectOf(effect, turn, run))
           : h("p", { class: "state small" }, "It asked for nothing."),
       ),
+    undelivered(turn.undelivered, run),
     !compact &&
       turn.mailbox.length > 0 &&
       panel(
@@ -194,6 +170,7 @@ function headOf(turn, run, compact) {
       {},
       h("h2", {}, said(turn.agent)),
       outcomeChip(turn.outcome),
+      turn.recovery && h("span", { class: "chip ok" }, turn.recovery),
       turn.setup && h("span", { class: "chip" }, "set-up"),
       h("span", { class: "grow" }),
       compact && h("a", { href: link("tick", { run, tick: turn.tick, agent: turn.agent }) }, "open"),
@@ -220,6 +197,7 @@ function headOf(turn, run, compact) {
           h("dt", {}, "Detail"),
           h("dd", {}, h("pre", { class: "content" }, visible(turn.detail))),
         ],
+        turn.supervision.on_failure !== "stop" && [h("dt", {}, "If it fails"), h("dd", {}, supervised(turn.supervision))],
         ran && h("dt", {}, "Fuel"),
         ran &&
           h(
@@ -362,36 +340,3 @@ function deliveries(effect, run) {
   const more = effect.deliveries.length - shown.length;
   return [shown, more > 0 && ` and ${count(more)} more`];
 }
-
-/** The faults that hit somebody, or nothing. */
-function faultsOf(faults, run, tick) {
-  if (faults.length === 0) return null;
-  const one = (fault) => {
-    const { tick: _, agent: __, sender: ___, ...rest } = fault.fields;
-    const told = Object.entries(rest).filter(([, value]) => value !== null);
-    return h(
-      "div",
-      { class: "item" },
-      h(
-        "div",
-        { class: "head" },
-        h("span", { class: "chip fault" }, fault.kind),
-        agentLink(run, tick, fault.agent),
-        fault.to !== null && h("span", { class: "where" }, "to ", agentLink(run, tick, fault.to)),
-        fault.effect !== null &&
-          h(
-            "a",
-            {
-              class: "where",
-              href: link("tick", { run, tick, agent: fault.agent, at: `effect-${fault.effect}` }),
-            },
-            `effect ${fault.effect}`,
-          ),
-        h("span", { class: "where" }, said(told.map(([name, value]) => `${name} ${value}`).join(", "))),
-      ),
-    );
-  };
-  return panel("Faults", "broken on purpose", faults.map(one));
-}
-
-export { panel };
