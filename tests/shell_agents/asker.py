@@ -1,14 +1,17 @@
 """Asks a model at every wake-up, and puts out what it is told, as the runtime told it."""
 
-from tickwork_agent import Agent, Message, Reply
+from tickwork_agent import Agent, Message
 
 
 class Asker(Agent):
     def setup(self, config):
         self.model = config.get("model", "even")
         self.options = config.get("options", {"max_tokens": 6})
+        self.body = config.get("body")
+        self.text = config.get("text")
         self.every = config.get("every", 1)
         self.times = config.get("times", 3)
+        self.at_once = config.get("at_once", 1)
         self.stop_at = config.get("stop_at")
         self.begun = False
 
@@ -21,36 +24,29 @@ class Asker(Agent):
             self.stop("had enough")
 
     def on_ask(self, _: Message) -> None:
-        self.chat(self.model, f"{self.id} at {self.now.tick}", **self.options)
+        for number in range(self.at_once):
+            text = self.text or f"{self.id} at {self.now.tick}, {number}"
+            if self.body is None:
+                request = self.chat(self.model, text, **self.options)
+            else:
+                request = self.infer(self.model, self.body)
+            self._tell("asked", request, None)
         self.times -= 1
         if self.times > 0:
             self.timer("ask", after_ticks=self.every)
 
-    def _told(self, kind: str, message: Message) -> None:
-        said = Reply.of(message)
-        self.output(
-            "told",
-            {
-                "kind": kind,
-                "tick": self.now.tick,
-                "agent": self.id,
-                "from": message.sender,
-                "request": message.reply_to,
-                "text": said.text,
-                "finish": said.finish_reason,
-                "code": said.code,
-                "error": said.error,
-            },
-        )
+    def _tell(self, kind: str, request: int, body: object) -> None:
+        told = {"kind": kind, "tick": self.now.tick, "agent": self.id, "request": request, "body": body}
+        self.output("told", told)
 
     def on_reply(self, message: Message) -> None:
-        self._told("reply", message)
+        self._tell("reply", message.reply_to, message.json())
 
     def on_reply_piece(self, message: Message) -> None:
-        self._told("piece", message)
+        self._tell("piece", message.reply_to, message.json())
 
     def on_tickwork_rejected(self, message: Message) -> None:
-        self.output("told", {**message.json(), "kind": "rejected", "tick": self.now.tick, "agent": self.id})
+        self._tell("rejected", message.reply_to, message.json())
 
     def on_tickwork_denied(self, message: Message) -> None:
-        self.output("told", {**message.json(), "kind": "denied", "tick": self.now.tick, "agent": self.id})
+        self._tell("denied", message.reply_to, message.json())

@@ -3,10 +3,11 @@
 from importlib.metadata import PackageNotFoundError, version
 
 import msgspec
+import onnxruntime as ort  # type: ignore[import-untyped]
 
 from tickwork.inference.providers import isa
 
-_LIBRARIES = ("onnxruntime", "tokenizers", "jinja2", "llguidance", "numpy", "msgspec")
+_LIBRARIES = ("tokenizers", "jinja2", "llguidance", "numpy", "msgspec")
 
 
 class Makers(msgspec.Struct, frozen=True):
@@ -37,7 +38,9 @@ class Makers(msgspec.Struct, frozen=True):
 
 def makers() -> Makers:
     """Return what computes answers here."""
-    return Makers({name: found for name in _LIBRARIES if (found := _version(name))}, isa())
+    # Its builds for other providers are distributions of other names, with the same code for the CPU.
+    libraries = {"onnxruntime": ort.__version__}
+    return Makers(libraries | {name: found for name in _LIBRARIES if (found := _version(name))}, isa())
 
 
 def _version(name: str) -> str:

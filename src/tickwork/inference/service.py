@@ -21,9 +21,10 @@ from tickwork.core.errors import HostError
 from tickwork.inference.errors import Code, ModelError, RequestError, one_line
 from tickwork.inference.language.load import Loaded, LoadSettings
 from tickwork.inference.language.request import ChatRequest, parse_request
-from tickwork.inference.language.response import Completion, Failure
+from tickwork.inference.language.response import Failure
 from tickwork.inference.memo import AnyResult, Memo, memo_key
 from tickwork.inference.plain.encoding import TensorRequest, parse_tensors
+from tickwork.inference.plain.engine import TensorResult
 from tickwork.inference.plain.load import PlainLoaded, PlainSettings
 from tickwork.inference.providers import CPU
 from tickwork.inference.residency import NoRoomError, Residency
@@ -116,8 +117,7 @@ class Service:
     def texts(self, key: str, tokens: int, timeout_s: float) -> Texts | None:
         """Return the texts of a streamed request's first `tokens` tokens, fewer if there are no more.
 
-        And what computes them. None if they are not there in time; a request that failed has none. Raises
-        HostError.
+        And what computes them. None if they are not there in time. Raises HostError.
         """
         with self._changed:
             self._changed.wait_for(
@@ -267,20 +267,22 @@ class _Desk:
 
     def step(self, *, wait_for_room: bool) -> list[tuple[str, Answer]]:
         """Take the requests a step further and return the answers that are ready. Raises HostError."""
-        results, self._done = self._done, []
+        # What no model was needed for is the same wherever the model runs.
+        ready: list[AnyResult]
+        ready, self._done = self._done, []
         if self._waiting and self._loaded is None and self._broken is None:
             self._open(wait_for_room=wait_for_room)
         if self._broken is not None:
-            results += [Failure(key, str(Code.MODEL_FAILED), self._broken) for key, _, _ in self._waiting]
+            ready += [Failure(key, str(Code.MODEL_FAILED), self._broken) for key, _, _ in self._waiting]
             self._waiting.clear()
-        provider = CPU
+        answers = [(result.key, self._answer(result, CPU)) for result in ready]
         if self._loaded is not None:
             provider = self._loaded.provider
             self._hand_over(self._loaded)
-            results += self._loaded.engine.step()
+            answers += [(result.key, self._answer(result, provider)) for result in self._loaded.engine.step()]
             if not self._loaded.engine.busy:
                 self.close()
-        return [(result.key, self._answer(result, provider)) for result in results]
+        return answers
 
     def close(self) -> None:
         """Let go of the model."""
@@ -325,7 +327,7 @@ class _Desk:
         key = self._memo_keys.pop(result.key, None)
         if self._memo is not None and key is not None and provider == CPU:
             self._memo.keep(key, result)
-        pieces = result.pieces if isinstance(result, Completion) else ()
+        pieces = () if isinstance(result, TensorResult) else result.pieces
         return Answer(msgspec.json.encode(result.body()), pieces, provider)
 
 

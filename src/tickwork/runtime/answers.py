@@ -33,6 +33,8 @@ class Answers:
         self._run = run
         self._service = service
         self._submitted: dict[RequestKey, None] = {}
+        # Of a tick whose completions are not all there yet.
+        self._ready: dict[RequestKey, Completion | None] = {}
 
     @classmethod
     def of(cls, run: RunSpec, places: Mapping[str, ModelPlace], *, memo: bool = True) -> Self | None:
@@ -78,14 +80,16 @@ class Answers:
         self._service.submit(_name(request.key), model.name, request.body, seed, stream=stream)
 
     def due(self, world: World, waiting: Callable[[], None]) -> tuple[Completion, ...]:
-        """Return the completions that the world's tick brings, in order; `waiting` is called now and then."""
+        """Return the completions that the world's tick brings, in order; `waiting` is called now and then.
+
+        What `waiting` raises goes through; ask again for the same tick then.
+        """
         tick = world.tick
-        found = (
-            self.completion(request, tick, waiting)
-            for request in world.requests.pending.values()
-            if request.first <= tick
-        )
-        return tuple(completion for completion in found if completion is not None)
+        for request in world.requests.pending.values():
+            if request.first <= tick and request.key not in self._ready:
+                self._ready[request.key] = self.completion(request, tick, waiting)
+        ready, self._ready = self._ready, {}
+        return tuple(completion for completion in ready.values() if completion is not None)
 
     def completion(
         self, request: PendingRequest, tick: int, waiting: Callable[[], None]

@@ -51,18 +51,17 @@ class Recomputation:
         for request in due:
             self._answers.submit(request)
         for request in self._compared(world, due, found):
-            self.count += 1
             again = self._answers.completion(request, world.tick, lambda: None)
             then = found.get(request.key)
+            self.count += again is not None or then is not None
             if _said(again) == _said(then):
                 continue
-            reason = self._reason(world, request)
-            if self._strict and all(each is None or each.recomputable for each in (again, then)):
-                return Divergence(world.tick, world.agents[request.agent].spec.id, reason)
+            difference = self._difference(world, request, then, again)
+            if self._strict and all(each is None or each.recomputable for each in (then, again)):
+                return difference
             self._differing += 1
             if self._differing <= _LISTED_MAX:
-                who = world.agents[request.agent].spec.id
-                self._told.append(str(Divergence(world.tick, who, reason)))
+                self._told.append(str(difference))
         return None
 
     def _compared(
@@ -76,10 +75,16 @@ class Recomputation:
         ]
         return [*due, *silent]
 
-    def _reason(self, world: World, request: PendingRequest) -> str:
+    def _difference(
+        self, world: World, request: PendingRequest, then: Completion | None, again: Completion | None
+    ) -> Divergence:
         model = self._run.models[request.model].name
         what = "answer" if request.due == world.tick else "piece of an answer"
-        return f"model {model} gives another {what} to the request of tick {request.tick} when asked again"
+        reason = f"model {model} gives another {what} to the request of tick {request.tick} when asked again"
+        providers = [each.provider for each in (then, again) if each is not None]
+        if set(providers) != {CPU}:
+            reason += f" ({', now '.join(providers)})"
+        return Divergence(world.tick, world.agents[request.agent].spec.id, reason)
 
     def close(self) -> None:
         """Let go of the models."""

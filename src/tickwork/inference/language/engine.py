@@ -299,7 +299,7 @@ class Engine:
         try:
             sequence.accept(logits)
         except RequestError as error:
-            results.append(Failure.of(sequence.key, error))
+            results.append(Failure.of(sequence.key, error, sequence.pieces))
             return False
         if sequence.finish_reason is None:
             return True
@@ -323,4 +323,4 @@ class Engine:
 
 def _failed(sequence: Sequence, error: Exception) -> Failure:
     reason = f"the model failed after {len(sequence.tokens)} tokens: {one_line(error)}"
-    return Failure(sequence.key, str(Code.MODEL_FAILED), reason)
+    return Failure.of(sequence.key, RequestError(Code.MODEL_FAILED, reason), sequence.pieces)

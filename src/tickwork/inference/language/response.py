@@ -4,6 +4,7 @@ Nothing in a body tells when, where or in whose company it was made: `created` i
 prompt came from a cache is not said. Equal requests with equal seeds have equal bodies.
 """
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -79,17 +80,21 @@ class Completion(msgspec.Struct, frozen=True):
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """A request that could not be answered."""
+    """A request that could not be answered. `pieces` are the texts of the tokens before it failed.
+
+    Who streams may have been told them, so they are as much a function of the request as an answer's.
+    """
 
     key: str
     code: str
     message: str
     param: str | None = None
+    pieces: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, key: str, error: RequestError) -> "Failure":
+    def of(cls, key: str, error: RequestError, pieces: Iterable[str] = ()) -> "Failure":
         """Return the failure of request `key` by `error`."""
-        return cls(key, str(error.code), error.message, error.param)
+        return cls(key, str(error.code), error.message, error.param, tuple(pieces))
 
     def body(self) -> dict[str, Any]:
         """Return OpenAI's error object."""
