@@ -1,11 +1,13 @@
 """A world as canonical bytes, and back. What can be derived from the rest is left out and made again."""
 
+from typing import Any
+
 import msgspec
 from blake3 import blake3
 
 from tickwork.core.digest import Digests
 from tickwork.core.messages import DelayedMessage, Message
-from tickwork.core.requests import PendingRequest, Requests
+from tickwork.core.requests import REQUEST_FIELDS, PendingRequest, Requests
 from tickwork.core.shortest import shortest
 from tickwork.core.spec import AgentSpec, RunSpec
 from tickwork.core.timers import PendingTimer, Timers, TimersEdit
@@ -52,13 +54,17 @@ def encode_world(world: World) -> bytes:
         for due, at in sorted(world.timers.pending.items())
         for _, pending in sorted(at.items())
     )
+    # `shortest` gives what the bytes have of a request, and no request.
+    requests: tuple[Any, ...] = tuple(
+        shortest(request, REQUEST_FIELDS) for request in world.requests.pending.values()
+    )
     stored = _World(
         tick=world.tick,
         agents=agents,
         mailboxes=tuple((agent, tuple(box)) for agent, box in sorted(world.mailboxes.items())),
         timers=timers,
         spent=tuple(sorted(world.spent.items())),
-        requests=tuple(world.requests.pending.values()),
+        requests=requests,
         tokens_spent=tuple(sorted(world.tokens_spent.items())),
         delayed=tuple((tick, tuple(messages)) for tick, messages in sorted(world.delayed.items())),
         restarts=tuple((agent, tuple(ticks)) for agent, ticks in sorted(world.restarts.items())),
@@ -86,6 +92,8 @@ def decode_world(data: bytes, run: RunSpec) -> World:
         owned = 0 <= request.agent < count and agents[request.agent].live
         if not owned or not 0 <= request.model < len(run.models) or request.due < stored.tick:
             raise ValueError("no world: a request has no owner or no model, or was due before")
+        if not 0 <= request.slowed <= request.first - request.tick:
+            raise ValueError("no world: a request is slowed by more ticks than it takes")
     if stored.tick < 0:
         raise ValueError("no world: its tick is negative")
     for tick, messages in stored.delayed:

@@ -22,7 +22,8 @@ from tickwork.core.world import AgentState, Directory, World
 def is_quiet(world: World, arrivals: Arrivals) -> bool:
     """Return whether all that the world's tick brings to agents is what they sent each other.
 
-    A tick in which a fault could hit, or from which a delayed message is found, is never quiet.
+    A tick in which a fault could hit or a request fails by one, or from which a delayed message is found, is
+    never quiet.
     """
     faults = world.run.faults
     return (
@@ -33,6 +34,7 @@ def is_quiet(world: World, arrivals: Arrivals) -> bool:
         and world.tick not in world.timers.pending
         and (faults is None or not faults.touches(world.tick))
         and (not world.delayed or world.tick + 1 not in world.delayed)
+        and not (world.requests.pending and world.requests.failing(world.tick))
     )
 
 

@@ -4,6 +4,8 @@ A request is named by the effect that made it: (tick, agent, effect). When its a
 that it never depends on how long the answer takes to compute: `latency_ticks` later, or for a model with
 `tokens_per_tick` when as many tokens as the request may get have had their ticks, whichever is later. The
 pieces of a streamed answer come in the ticks between.
+
+Faults may let all that come later, garble it, or let the request fail: then no model is asked.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,12 +17,19 @@ from tickwork.core.messages import Arrivals
 from tickwork.core.spec import ModelSpec
 
 RequestKey = tuple[int, int, int]  # (tick, agent index, effect index) of the effect that asked
+# What a request that fails on purpose is answered with: OpenAI's error object, as of a model that failed.
+FAILED_ANSWER = (
+    b'{"error":{"message":"the request failed on purpose","type":"server_error",'
+    b'"param":null,"code":"model_failed"}}'
+)
 
 
 class PendingRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One request, to the run's model with index `model`; `request` is the agent's own number for it.
 
     The answer is due in tick `due`; a piece of it in every tick from `first` on, if `first` comes before.
+    By a fault both are `slowed` ticks later than they would be, the request `fails`, or what comes is
+    `garbled`.
     """
 
     tick: int
@@ -31,11 +40,22 @@ class PendingRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
     body: bytes
     due: int
     first: int
+    slowed: int = 0
+    fails: bool = False
+    garbled: bool = False
 
     @property
     def key(self) -> RequestKey:
         """What names the request."""
         return (self.tick, self.agent, self.effect)
+
+    def received(self, body: bytes) -> bytes:
+        """Return what the agent gets of a body that the model answers: of a garbled one the first half."""
+        return body[: len(body) // 2] if self.garbled else body
+
+
+# The fields that every request's bytes have.
+REQUEST_FIELDS = 8
 
 
 class Requests(msgspec.Struct, frozen=True):
@@ -46,6 +66,10 @@ class Requests(msgspec.Struct, frozen=True):
     def due(self, tick: int) -> list[PendingRequest]:
         """Return those whose answer comes in `tick`, in order."""
         return [request for request in self.pending.values() if request.due == tick]
+
+    def failing(self, tick: int) -> list[PendingRequest]:
+        """Return those that fail in `tick` on purpose, in order."""
+        return [request for request in self.due(tick) if request.fails]
 
 
 NO_REQUESTS = Requests()
@@ -91,13 +115,14 @@ def schedule(model: ModelSpec, tick: int, what: Asked) -> tuple[int, int]:
 
 def piece_tokens(model: ModelSpec, request: PendingRequest, tick: int) -> int:
     """Return how many tokens of a streamed answer have come by `tick`."""
-    return (model.tokens_per_tick or 0) * (tick - request.tick)
+    return (model.tokens_per_tick or 0) * (tick - request.tick - request.slowed)
 
 
 def arrivals_fault(requests: Requests, tick: int, arrivals: Arrivals) -> str | None:
     """Return why the completions cannot be those that `tick` brings, or None if they can.
 
-    There is one for each request that is due, and at most one piece of each that is streamed, in order.
+    There is one for each request that is due, and at most one piece of each that is streamed, in order; none
+    for those that fail on purpose.
     """
     if not arrivals.completions and not requests.pending:
         return None
@@ -106,13 +131,13 @@ def arrivals_fault(requests: Requests, tick: int, arrivals: Arrivals) -> str | N
     for completion in arrivals.completions:
         key = (completion.tick, completion.agent, completion.effect)
         request = requests.pending.get(key)
-        if request is None or key <= last:
+        if request is None or request.fails or key <= last:
             return f"a completion answers no request (agent {completion.agent}, tick {completion.tick})"
         if completion.last != (request.due == tick) or not request.first <= tick:
             return f"a completion comes when none is due (agent {completion.agent}, tick {completion.tick})"
         answered += completion.last
         last = key
-    if answered != len(requests.due(tick)):
+    if answered != sum(not request.fails for request in requests.due(tick)):
         return "a completion that is due is missing"
     return None
 

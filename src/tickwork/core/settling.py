@@ -24,6 +24,7 @@ from tickwork.core.errors import HostError
 from tickwork.core.faulting import TickFaults
 from tickwork.core.faults import AppliedFault
 from tickwork.core.faulty_post import FaultyPost
+from tickwork.core.faulty_requests import FaultyRequests
 from tickwork.core.grants import Capability
 from tickwork.core.messages import DelayedMessage, Message, MessageClass
 from tickwork.core.names import TOPIC_CHARS_MAX, spawned_id_fault
@@ -97,6 +98,7 @@ class Settling:
         self._roster = Roster(world)
         self._post: Post = Post(self._roster, world)
         self._faulty_post: FaultyPost | None = None
+        self._faulty_requests = None if faults is None else FaultyRequests(faults)
         if faults is not None:
             self._post = self._faulty_post = FaultyPost(self._roster, world, faults)
         self._crashing: dict[int, _Crash] = {}
@@ -284,9 +286,10 @@ class Settling:
         if self.requests.count(found) >= model.requests_max:
             raise Refused(REJECTED, f"over the limit of {model.requests_max} pending requests of the model")
         due, first = schedule(model, self._tick, what)
-        self.requests.add(
-            PendingRequest(self._tick, agent, place, effect.request, found, effect.body, due=due, first=first)
+        request = PendingRequest(
+            self._tick, agent, place, effect.request, found, effect.body, due=due, first=first
         )
+        self.requests.add(request if self._faulty_requests is None else self._faulty_requests.made(request))
 
     def _spawn(self, agent: int, effect: Spawn) -> None:
         self._allowances.charge(agent, Capability.SPAWN, effect.kind)
@@ -358,7 +361,8 @@ class Settling:
     def _applied(self) -> list[AppliedFault]:
         """Return the faults that hit while the tick was settled."""
         messages = () if self._faulty_post is None else self._faulty_post.applied
-        return [*messages, *(crash.fault for crash in self._crashing.values())]
+        requests = () if self._faulty_requests is None else self._faulty_requests.applied
+        return [*messages, *requests, *(crash.fault for crash in self._crashing.values())]
 
     def _delayed(self) -> Mapping[int, Sequence[DelayedMessage]]:
         """Return what is still on its way."""

@@ -19,7 +19,7 @@ A tick's rules, in the order in which they apply:
    set up in the first wave.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -30,7 +30,7 @@ from tickwork.core.messages import Arrivals, Message, MessageClass
 from tickwork.core.names import INPUT_SENDER_PREFIX, MODEL_SENDER_PREFIX, TOPIC_PIECE, TOPIC_REPLY
 from tickwork.core.order import inbox_order
 from tickwork.core.outcomes import Outcome
-from tickwork.core.requests import PendingRequest, RequestKey
+from tickwork.core.requests import FAILED_ANSWER, PendingRequest, RequestKey
 from tickwork.core.settling import Performed, Settling
 from tickwork.core.world import Status, World
 
@@ -172,19 +172,8 @@ def _deliver(
                 undelivered.append(
                     Undelivered(message.kind, message.tick, message.agent, message.effect, name, reason)
                 )
-    for completion in arrivals.completions:
-        request = world.requests.pending[completion.tick, completion.agent, completion.effect]
-        message = Message(
-            kind=MessageClass.COMPLETION,
-            tick=request.tick,
-            agent=request.agent,
-            effect=request.effect,
-            sender=MODEL_SENDER_PREFIX + world.run.models[request.model].name,
-            topic=TOPIC_REPLY if completion.last else TOPIC_PIECE,
-            body=completion.body,
-            reply_to=request.request,
-        )
-        extra.setdefault(request.agent, []).append(message)
+    for agent_index, message in _answers(world, arrivals):
+        extra.setdefault(agent_index, []).append(message)
     due = world.timers.pending.get(world.tick, {}).values()
     for timer in due if broken is None else broken.timers_left(due):
         message = Message(
@@ -201,6 +190,29 @@ def _deliver(
     for to, messages in extra.items():
         boxes[to] = sorted([*boxes.get(to, ()), *messages], key=inbox_order)
     return boxes, undelivered
+
+
+def _answers(world: World, arrivals: Arrivals) -> Iterator[tuple[int, Message]]:
+    """Yield what comes of requests in the tick, and for whom."""
+    pending = world.requests.pending
+    found = [
+        (request := pending[each.tick, each.agent, each.effect], each.last, request.received(each.body))
+        for each in arrivals.completions
+    ]
+    if pending:
+        found += [(request, True, FAILED_ANSWER) for request in world.requests.failing(world.tick)]
+    for request, last, body in found:
+        message = Message(
+            kind=MessageClass.COMPLETION,
+            tick=request.tick,
+            agent=request.agent,
+            effect=request.effect,
+            sender=MODEL_SENDER_PREFIX + world.run.models[request.model].name,
+            topic=TOPIC_REPLY if last else TOPIC_PIECE,
+            body=body,
+            reply_to=request.request,
+        )
+        yield request.agent, message
 
 
 def settle(world: World, planned: Plan, outcomes: Sequence[Outcome]) -> Settled:

@@ -70,8 +70,8 @@ class Answers:
                 self._service.cancel(_name(key))
 
     def submit(self, request: PendingRequest) -> None:
-        """Take a request on, if it is not."""
-        if request.key in self._submitted:
+        """Take a request on, if it is not, and if it does not fail on purpose: that no model is asked."""
+        if request.fails or request.key in self._submitted:
             return
         self._submitted[request.key] = None
         model = self._run.models[request.model]
@@ -86,7 +86,9 @@ class Answers:
         """
         tick = world.tick
         for request in world.requests.pending.values():
-            if request.first <= tick and request.key not in self._ready:
+            if request.fails or request.first > tick:
+                continue
+            if request.key not in self._ready:
                 self._ready[request.key] = self.completion(request, tick, waiting)
         ready, self._ready = self._ready, {}
         return tuple(completion for completion in ready.values() if completion is not None)

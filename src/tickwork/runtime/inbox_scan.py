@@ -70,6 +70,8 @@ class InboxScan:
     def __init__(self, world: World, agent: int) -> None:
         if world.waves.count > 1 or world.delayed:
             raise TooInvolved  # messages may arrive in the tick in which they are sent, or later
+        if any(request.fails or request.garbled for request in world.requests.pending.values()):
+            raise TooInvolved  # what the agent gets is not what the record has
         state = world.agents[agent]
         self._world = world
         self._agent = agent
