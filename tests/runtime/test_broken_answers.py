@@ -11,8 +11,37 @@ from tickwork.manifest.fault_plan import load_faults
 from tickwork.runtime.seek import Recording
 
 MODELS = Path(__file__).parents[1] / "data" / "models"
-ASKER = Path(__file__).parents[1] / "shell_agents" / "asker.py"
 TICKS = 12
+# Fails over an answer that is none.
+ASKER = """
+from tickwork_agent import Agent, Reply
+
+class Asker(Agent):
+    def setup(self, config):
+        self.model, self.times, self.options = config["model"], config["times"], config["options"]
+
+    def step(self, now, inbox):
+        super().step(now, inbox)
+        if now.tick == 1:
+            self.timer("ask", after_ticks=1)
+
+    def on_ask(self, message):
+        self.chat(self.model, f"{self.id} at {self.now.tick}", **self.options)
+        self.times -= 1
+        if self.times:
+            self.timer("ask", after_ticks=2)
+
+    def told(self, kind, message):
+        said = Reply.of(message)
+        told = {"kind": kind, "tick": self.now.tick, "agent": self.id, "text": said.text, "code": said.code}
+        self.output("told", told)
+
+    def on_reply(self, message):
+        self.told("reply", message)
+
+    def on_reply_piece(self, message):
+        self.told("piece", message)
+"""
 MANIFEST = f"""
 [run]
 name = "ask"
@@ -35,7 +64,7 @@ module = "asker.py"
 grants = ["infer:*", "timer", "output:told"]
 every_tick = true
 on_failure = "rollback"
-config = {{ every = 2, times = 4, options = {{ max_tokens = 6, temperature = 0 }} }}
+config = {{ model = "even", times = 4, options = {{ max_tokens = 6, temperature = 0 }} }}
 [[agents]]
 id = "streamer"
 module = "asker.py"
@@ -69,7 +98,7 @@ ticks = 4
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("ask")
-    (root / "asker.py").write_text(ASKER.read_text("utf-8"))
+    (root / "asker.py").write_text(ASKER)
     (root / "tickwork.toml").write_text(MANIFEST)
     (root / "faults.toml").write_text(FAULTS)
     return root
