@@ -187,6 +187,19 @@ static inline bool tw_json_value(tw_string object, const char *key, tw_string *v
   return found && in.at == in.end;
 }
 
+/* The text of the first element of `array`, as it stands. */
+static inline bool tw_json_first(tw_string array, tw_string *value) {
+  tw_json_cursor in = {array.data, array.data + array.size};
+  tw_json_space(&in);
+  if (!tw_json_take(&in, '[')) return false;
+  tw_json_space(&in);
+  const char *start = in.at;
+  tw_json_skip(&in);
+  if (!in.at) return false;
+  *value = tw_bytes(start, (uint32_t)(in.at - start));
+  return true;
+}
+
 static inline bool tw_json_string(tw_string object, const char *key, tw_string *text) {
   tw_string raw;
   return tw_json_value(object, key, &raw) && raw.data[0] == '"' && tw_json_unquote(raw, text);
