@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: venv demo test test-webgpu lint types imports check bench fuzz soak sanitize clean
+.PHONY: venv demo test test-webgpu test-company lint types imports check bench fuzz soak sanitize clean
 
 venv: $(STAMP)
 
@@ -31,6 +31,11 @@ test-webgpu:
 	$(PYTHON) -m venv build/webgpu
 	build/webgpu/bin/python -m pip install --quiet --disable-pip-version-check -r tests/webgpu/requirements.txt
 	PYTHONPATH=src build/webgpu/bin/python -m pytest tests/webgpu/fallback.py
+
+# Each of the test models in 144 companies on each of 1, 2 and 8 threads; about ten minutes. TICKWORK_MODELS=DIR:DIR adds
+# models of your own.
+test-company: venv
+	$(BIN)/pytest tests/inference/every_company.py
 
 check: lint types imports
 

@@ -44,6 +44,7 @@ def test_a_model_is_added_listed_checked_and_removed(cache: Path) -> None:
     )
     added = models("add", LLAMA, "--name", "chat", "--json")
     assert (added.code, added.err) == (0, "")
+    assert "not checked" in models("list").out
     (row,) = listed()
     assert row == {key: value for key, value in added.json.items() if key != "folder"}
     assert (row["names"], row["kind"], row["batching"]) == (["chat"], "language", None)
@@ -60,7 +61,11 @@ def test_a_model_is_added_listed_checked_and_removed(cache: Path) -> None:
     assert header.split() == ["names", "kind", "variant", "bytes", "batching", "hash"]
     assert line.split() == ["chat", "language", str(row["bytes"]), "free", row["hash"][:12]]
 
-    models("add", LLAMA, "--name", "talk")
+    again = models("add", LLAMA, "--name", "talk")
+    assert again.out == f"{row['hash']}  chat, talk  language, {row['bytes']} bytes\n"
+    assert again.err == (
+        'next: tickwork models check talk, and in a manifest: [models.NAME] with cached = "talk"\n'
+    )
     assert models("rm", "chat").err == "removed chat; the model stays as talk\n"
     assert models("rm", row["hash"]).err == f"removed {row['hash']}; {row['bytes']} bytes are free\n"
     assert listed() == []

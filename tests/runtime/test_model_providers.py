@@ -12,6 +12,7 @@ from tickwork.manifest.load import load_manifest
 from tickwork.runtime.assemble import load_project
 from tickwork.runtime.diagnosis import diagnose
 from tickwork.runtime.model_budgets import model_budgets
+from tickwork.runtime.model_cache import model_cache
 from tickwork.runtime.model_rows import model_rows
 from tickwork.runtime.models import resolve_model
 from tickwork.runtime.project import Project
@@ -107,6 +108,27 @@ def test_a_model_is_checked_once_on_a_machine(tmp_path: Path, monkeypatch: pytes
     first, again = (resolve_model(model, told.append) for _ in range(2))
     assert told == ["checking the model m, once on this machine"]
     assert first == again
+
+
+def test_a_model_in_the_cache_is_the_one_that_its_name_led_to_when_the_run_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    manifest = project(tmp_path, MODELS / "llama-int4", ["cpu"])
+    text = (manifest / "tickwork.toml").read_text()
+    path = f'path = "{MODELS / "llama-int4"}"'
+    assert path in text
+    (by_path,) = load_manifest(manifest).models
+    (manifest / "tickwork.toml").write_text(text.replace(path, 'cached = "chat"'))
+    (by_name,) = load_manifest(manifest).models
+    with pytest.raises(ManifestError, match=r'no model "chat" in the cache \(there: none\)'):
+        resolve_model(by_name, lambda _: None)
+    stored = model_cache().add(MODELS / "llama-int4", "chat")
+    spec, place = resolve_model(by_name, lambda _: None)
+    assert spec == resolve_model(by_path, lambda _: None)[0]
+    assert (spec.hash, place.folder) == (stored.hash, str(stored.folder))
+    model_cache().add(MODELS / "qwen2-int8", "chat")
+    assert resolve_model(by_name, lambda _: None)[0].hash != spec.hash
 
 
 def test_a_model_that_cannot_be_served_is_announced_and_fails_its_requests_later(tmp_path: Path) -> None:

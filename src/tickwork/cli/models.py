@@ -42,7 +42,13 @@ def list_(*, json: _Json = False) -> None:
         say("there are no models in the cache; add one with: tickwork models add FOLDER")
     else:
         rows = [
-            {**row, "hash": str(row["hash"])[:_HASH_CHARS], "names": row["names"] or "-"} for row in models
+            {
+                **row,
+                "hash": str(row["hash"])[:_HASH_CHARS],
+                "names": row["names"] or "-",
+                "batching": row["batching"] or "not checked",
+            }
+            for row in models
         ]
         print_rows(rows, json=False, right=("bytes",))
 
@@ -65,14 +71,16 @@ def add(
     if Path(source).exists():
         if revision:
             raise InputError("--revision is for Hugging Face ids, and this is a folder; remove it")
+        name = name or Path(source).resolve().name
         stored = cache.add(Path(source), name, variant)
     elif is_hub_id(source):
+        name = name or source.rpartition("/")[2]
         with tempfile.TemporaryDirectory(prefix="tickwork-download-") as place:
             download(source, Path(place), variant, revision)
-            stored = cache.add(Path(place), name or source.rpartition("/")[2], variant)
+            stored = cache.add(Path(place), name, variant)
     else:
         raise InputError(f"{source} is neither a folder nor a Hugging Face id such as ORGANISATION/MODEL")
-    _tell_added(cache, stored, json=json)
+    _tell_added(cache, stored, name, json=json)
 
 
 @app.command()
@@ -151,7 +159,7 @@ def build(
         target = out or Path(scratch) / "model"
         build_model(source, target, precision)
         stored = cache.add(target, name)
-    _tell_added(cache, stored, json=json)
+    _tell_added(cache, stored, name, json=json)
 
 
 def _cache() -> "ModelCache":
@@ -179,12 +187,13 @@ def _row(cache: "ModelCache", stored: "Stored") -> dict[str, object]:
     }
 
 
-def _tell_added(cache: "ModelCache", stored: "Stored", *, json: bool) -> None:
+def _tell_added(cache: "ModelCache", stored: "Stored", name: str, *, json: bool) -> None:
     if json:
         print_json({**_row(cache, stored), "folder": str(stored.folder)})
         return
     names = ", ".join(stored.names)
     print_line(f"{stored.hash}  {names}  {stored.record.kind}, {stored.record.bytes} bytes")
+    say(f'next: tickwork models check {name}, and in a manifest: [models.NAME] with cached = "{name}"')
 
 
 def _tell_checked(model: str, found: "Examined", *, json: bool) -> None:
