@@ -72,8 +72,8 @@ def explore(
     started_s = monotonic_s()
     with interruptible("run") as stop, progress("exploring", seeds, quiet=json, unit="runs") as advance:
 
-        def show(campaign: Campaign) -> None:
-            rate = campaign.cases / max(monotonic_s() - started_s, 1e-9)
+        def show(campaign: Campaign, ran: int) -> None:
+            rate = ran / max(monotonic_s() - started_s, 1e-9)
             advance(
                 campaign.cases,
                 f"{rate:,.0f} runs/s, {len(campaign.behaviours)} behaviours, {campaign.failures} failures",

@@ -1,5 +1,6 @@
 """Explorers at work: one in this process, or several in their own. No result depends on how many."""
 
+import contextlib
 import multiprocessing
 import signal
 from collections import deque
@@ -17,6 +18,19 @@ JOBS_MAX = 32
 LAG_CHUNKS = JOBS_MAX
 
 _explorer: Explorer | None = None
+
+
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """Keep Ctrl-C from processes that are started meanwhile, who would die of it before they can ignore it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin(project: Project, lines: Lines, assignment: Assignment) -> None:
@@ -54,7 +68,8 @@ def together(
         waiting: deque[Future[list[Result]]] = deque()
         try:
             for chunk in chunks:
-                waiting.append(pool.submit(_explore, chunk))
+                with _deaf():
+                    waiting.append(pool.submit(_explore, chunk))
                 if len(waiting) >= LAG_CHUNKS:
                     yield waiting.popleft().result()
             while waiting:

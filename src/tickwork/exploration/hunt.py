@@ -59,10 +59,11 @@ def hunt(
     resume: bool = False,
     force: bool = False,
     stop: Callable[[], bool] = lambda: False,
-    report: Callable[[Campaign], None] = lambda _: None,
+    report: Callable[[Campaign, int], None] = lambda *_: None,
 ) -> Hunted:
     """Explore a project into a folder, which is made; `stop` ends it early and cleanly.
 
+    `report` is told what the campaign has come to, and how many of its cases were run now.
     Raises `InputError` if the folder has a campaign, unless it is to be resumed or replaced (`force`), and
     `HostError` where the machine fails.
     """
@@ -93,8 +94,9 @@ def hunt(
 
         if wishes.go_on or not campaign.findings:
             explore(
-                campaign, work, cases=wishes.seeds, file=file, stop=stop, go_on=wishes.go_on, report=report
-            )
+                campaign, work, cases=wishes.seeds, file=file, stop=stop, go_on=wishes.go_on,
+                report=lambda now: report(now, now.cases - before),
+            )  # fmt: skip
         wall_s = monotonic_s() - started_s
         file.commit()
         checks_file = str(wishes.checks) if isinstance(wishes.checks, Path) else None

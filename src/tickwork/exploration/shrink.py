@@ -16,7 +16,7 @@ from tickwork.runtime.project import Project
 
 # Enough for plans of hundreds of faults; bounds what a plan of thousands costs.
 RUNS_MAX = 2_000
-_SHORTER = (1, 2, 3, 5)
+_SHORTER = range(1, 10)
 _NUMBERED = re.compile(r"^(.*)-(\d+)$")
 
 

@@ -94,7 +94,7 @@ class Stage:
         self.spec = project.spec
         self.programs = compile_project(project) if programs is None else programs
         self.setups = 0
-        self._lines = lines
+        self.lines = lines
         self._pool = self._open_pool()
         self._moment: Moment | None = None
         self._first: Ticked | None = None
@@ -150,11 +150,11 @@ class Stage:
     def arrivals(self, tick: int) -> Arrivals:
         """Return what comes to a tick from outside."""
         at = tick - 1
-        return Arrivals(self._lines[at]) if 0 <= at < len(self._lines) else NO_ARRIVALS
+        return Arrivals(self.lines[at]) if 0 <= at < len(self.lines) else NO_ARRIVALS
 
     def is_idle(self, world: World) -> bool:
         """Return whether nothing is left to do or to come."""
-        return world.idle and world.tick > len(self._lines)
+        return world.idle and world.tick > len(self.lines)
 
     def close(self) -> None:
         """Free the agents."""
