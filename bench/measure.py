@@ -152,7 +152,8 @@ def epidemic_mesa():
 
 def python_guest_turn(count, ticks):
     count, ticks = int(count), int(ticks)
-    with tempfile.TemporaryDirectory() as folder, recorded(desk_project(count), folder) as run:
+    # One worker: the time of a turn, not of half of one where two run side by side.
+    with tempfile.TemporaryDirectory() as folder, recorded(desk_project(count), folder, "kernel") as run:
         run.advance()
         run.post("tickets", TICKET)
         run.advance(WARM_TICKS)

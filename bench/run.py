@@ -170,7 +170,7 @@ def python_turn(repeat: int) -> list[tuple[str, float, str]]:
             statistics.median(one["speedup"] for one in both),
             "x",
         ),
-        ("Python JSON turn, sandboxed and journaled", statistics.median(guest), "us"),
+        ("Python JSON turn, sandboxed and journaled, one worker", statistics.median(guest), "us"),
         (f"Python JSON turn, native CPython {platform.python_version()}", statistics.median(native), "us"),
         (
             "sandboxed / native",
