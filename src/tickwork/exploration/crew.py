@@ -22,7 +22,7 @@ _explorer: Explorer | None = None
 
 @contextlib.contextmanager
 def _deaf() -> Iterator[None]:
-    """Keep Ctrl-C from processes that are started meanwhile: they would die of it before they can ignore it."""
+    """Keep Ctrl-C from processes that are started meanwhile, before they can ignore it themselves."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
