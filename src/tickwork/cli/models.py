@@ -11,8 +11,11 @@ from tickwork.cli.console import print_json, print_line, print_rows, say
 from tickwork.core.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tickwork.inference.cache import ModelCache, Stored
     from tickwork.inference.examination import Examined
+    from tickwork.inference.tensors import Sized
 
 _EXIT_FAILED = 1
 _NEEDED = ("onnxruntime", "tokenizers", "jinja2", "llguidance")
@@ -217,6 +220,10 @@ def _tell_checked(model: str, found: "Examined", *, json: bool) -> None:
                 ],
                 "basis": verdict.basis,
                 "passed_over": [one._asdict() for one in found.passed_over],
+                "inputs": [one._asdict() for one in found.inputs],
+                "outputs": [one._asdict() for one in found.outputs],
+                "context_tokens": found.context_tokens,
+                "chat_template": found.chat_template,
             }
         )
         return
@@ -225,5 +232,17 @@ def _tell_checked(model: str, found: "Examined", *, json: bool) -> None:
     for finding in verdict.findings:
         print_line(f"{'held' if finding.held else 'broken':<7} {finding.rule:<16} {finding.detail}")
     print_line(f"served  {words}")
+    if found.kind == "plain":
+        print_line(f"takes   {_tensors(found.inputs)}")
+        print_line(f"gives   {_tensors(found.outputs)}")
+    elif found.chat_template:
+        print_line(f"takes   conversations of at most {found.context_tokens} tokens, the answer included")
+    else:
+        print_line("takes   nothing: it has no chat template; add chat_template.jinja to its folder")
     basis = verdict.basis
     print_line(f"on      {basis.provider}, onnxruntime {basis.onnxruntime}, {basis.isa}")
+
+
+def _tensors(found: "Sequence[Sized]") -> str:
+    """Return inputs or outputs as `name dtype [sizes]`."""
+    return ", ".join(f"{one.name} {one.dtype} [{', '.join(map(str, one.shape))}]" for one in found)

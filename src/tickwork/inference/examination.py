@@ -11,9 +11,10 @@ from tickwork.inference.language.folder import read_folder
 from tickwork.inference.language.load import check
 from tickwork.inference.onnx_graph import read_graph
 from tickwork.inference.plain.folder import read_plain_folder
-from tickwork.inference.plain.load import check_plain_folder
+from tickwork.inference.plain.load import check_plain_folder, described
 from tickwork.inference.providers import PassedOver, SessionSettings, choose_provider, thread_count
 from tickwork.inference.sources import ModelSource
+from tickwork.inference.tensors import Sized
 
 _BATCHING = {
     "free": "any number of requests together",
@@ -29,12 +30,20 @@ _CHUNKING = {
 
 
 class Examined(NamedTuple):
-    """What the check found on a provider, and which others were preferred to it."""
+    """What the check found on a provider, which others were preferred to it, and what the model takes.
+
+    `inputs` and `outputs` are those of a plain model. A language model takes conversations of at most
+    `context_tokens`, its answer included, and none without a chat template.
+    """
 
     hash: str
     kind: Kind
     verdict: Verdict
     passed_over: tuple[PassedOver, ...]
+    inputs: tuple[Sized, ...] = ()
+    outputs: tuple[Sized, ...] = ()
+    context_tokens: int | None = None
+    chat_template: bool = False
 
 
 def examine_folder(
@@ -52,12 +61,19 @@ def examine_folder(
         read = read_folder(folder, variant)
         graph = read_graph(read.graph)
         chosen = choose_provider(read.graph, preferences, settings)
-        verdict = check(read, graph, count, chosen.provider)
-    else:
-        plain = read_plain_folder(folder, variant)
-        chosen = choose_provider(plain.graph_file, preferences, settings)
-        verdict = check_plain_folder(plain, count, chosen.provider)
-    return Examined(hashed, found.kind, verdict, chosen.passed_over)
+        return Examined(
+            hashed,
+            found.kind,
+            check(read, graph, count, chosen.provider),
+            chosen.passed_over,
+            context_tokens=read.context_tokens,
+            chat_template=read.chat_template is not None,
+        )
+    plain = read_plain_folder(folder, variant)
+    chosen = choose_provider(plain.graph_file, preferences, settings)
+    verdict = check_plain_folder(plain, count, chosen.provider)
+    inputs, outputs = described(plain, chosen.provider)
+    return Examined(hashed, found.kind, verdict, chosen.passed_over, inputs, outputs)
 
 
 def examine_source(source: ModelSource, provider: str) -> Verdict:

@@ -54,6 +54,23 @@ def symbols(session: ort.InferenceSession) -> dict[str, tuple[str | None, ...]]:
     }
 
 
+class Sized(NamedTuple):
+    """An input or output as people read it: open sizes go by the model's own names for them, or by `?`."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+def described(arguments: list[Any]) -> tuple[Sized, ...]:
+    """Return a session's inputs or outputs for people; raises ModelError as `inputs` does."""
+    found = _arguments(arguments)
+    ports = _ports(found)
+    return tuple(
+        Sized(name, ports[name].dtype.name, tuple(_size(size) for size in sizes)) for name, _, sizes in found
+    )
+
+
 def bind_input(binding: ort.IOBinding, name: str, array: NDArray[Any]) -> None:
     """Let the next runs read `array`, which must be C-contiguous, in place."""
     binding.bind_input(name, "cpu", 0, array.dtype, array.shape, _address(name, array))
@@ -62,6 +79,11 @@ def bind_input(binding: ort.IOBinding, name: str, array: NDArray[Any]) -> None:
 def bind_output(binding: ort.IOBinding, name: str, array: NDArray[Any]) -> None:
     """Let the next runs write into `array`, which must be C-contiguous and of just the output's shape."""
     binding.bind_output(name, "cpu", 0, array.dtype, array.shape, _address(name, array))
+
+
+def _size(size: int | str | None) -> int | str:
+    known = (isinstance(size, str) and size) or (isinstance(size, int) and size >= 0)
+    return size if known and size is not None else "?"
 
 
 def _address(name: str, array: NDArray[Any]) -> int:

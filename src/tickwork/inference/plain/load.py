@@ -24,6 +24,7 @@ from tickwork.inference.providers import (
     open_session,
     thread_count,
 )
+from tickwork.inference.tensors import Sized
 from tickwork.inference.verdicts import GivenVerdict, Verdicts
 
 _ROWS_MAX = 4096
@@ -146,6 +147,18 @@ def check_plain_folder(folder: PlainFolder, threads: int, provider: str = CPU) -
 
     ports = _ports(opened(1))
     return check_plain(folder.graph.operators, ports, opened, threads, providers.basis(provider))
+
+
+def described(folder: PlainFolder, provider: str = CPU) -> tuple[tuple[Sized, ...], tuple[Sized, ...]]:
+    """Return what the model takes and gives, for people; a pooled output has no places any more."""
+    session = open_session(folder.graph_file, (provider,)).session
+    outputs = [
+        one._replace(shape=(one.shape[0], *one.shape[2:]))
+        if folder.pooling is not None and one.name == folder.pooling.output and len(one.shape) == RANK
+        else one
+        for one in tensors.described(session.get_outputs())
+    ]
+    return tensors.described(session.get_inputs()), tuple(outputs)
 
 
 def _ports(session: ort.InferenceSession) -> Ports:
