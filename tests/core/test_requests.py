@@ -141,6 +141,20 @@ def test_what_is_refused_is_journaled_and_the_sender_told(effect: Infer, verdict
     assert not ticked.settled.asked
 
 
+def test_what_is_rejected_for_another_reason_costs_no_tokens() -> None:
+    grant = Grant(Capability.INFER, "m", per_run=4, tokens_per_run=100)
+    world = world_of(agent("a", grant, every_tick=True), powerful("b", every_tick=True))
+    # Four are asked for, of which one asks for too much and one finds the model full.
+    does = {"a": [ask(max_tokens=101), ask(), ask()], "b": [ask(), ask()]}
+    ticked = tick(world, does)
+    assert ticked.refusals() == {(0, 0): "rejected", (1, 1): "rejected"}
+    assert ticked.after.tokens_spent == {(0, 0): 20}
+    ticked = tick(ticked.after, {"a": [ask()]})
+    assert ticked.refusals() == {(0, 0): "rejected"}
+    assert ticked.after.tokens_spent == {(0, 0): 20}
+    assert ticked.after.spent == {(0, 0): 4}
+
+
 def test_pending_requests_of_a_model_are_bounded() -> None:
     world = world_of(powerful("a", every_tick=True), powerful("b", every_tick=True))
     ticked = tick(world, {"a": [ask(), ask()], "b": [ask(), ask(), ask("paced")]})

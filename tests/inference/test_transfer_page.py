@@ -80,7 +80,7 @@ def test_the_page_names_every_tensor_that_is_bound(monkeypatch: pytest.MonkeyPat
 
 
 def test_every_code_of_a_failing_run_is_on_the_page() -> None:
-    codes = {Code.MODEL_FAILED, Code.LOGITS_NOT_FINITE, Code.OUTPUT_IS_NAN}
+    codes = {Code.MODEL_FAILED, Code.LOGITS_NOT_FINITE, Code.OUTPUT_IS_NAN, Code.OUT_OF_MEMORY}
     assert all(f"`{code}`" in PAGE for code in codes)
 
 

@@ -21,20 +21,11 @@ class Allowances:
         self._spent: dict[tuple[int, int], int] | None = None
         self._tokens: dict[tuple[int, int], int] | None = None
 
-    def charge(self, agent: int, capability: Capability, aim: str, tokens: int = 0) -> bool:
-        """Charge the first grant that covers the effect, or refuse; return whether the grant has a limit.
-
-        `tokens` is the most that the effect may cost a model.
-        """
-        grants = self._roster[agent].spec.grants
-        found = find(grants, capability, aim)
-        if found is None:
-            asked = quoted(f"{capability}:{aim}" if aim else str(capability))
-            raise Refused(DENIED, f"no grant covers {asked}")
-        grant = grants[found]
+    def charge(self, agent: int, capability: Capability, aim: str) -> bool:
+        """Charge the first grant that covers the effect, or refuse; return whether the grant has a limit."""
+        found = self._find(agent, capability, aim)
+        grant = self._roster[agent].spec.grants[found]
         key = (agent, found)
-        if tokens:
-            self._check_tokens(agent, found, tokens)
         if grant.per_tick is not None:
             count = self._tick_counts.get(key, 0) + 1
             if count > grant.per_tick:
@@ -48,21 +39,22 @@ class Allowances:
             if self._spent is None:
                 self._spent = dict(self._world.spent)
             self._spent[key] = count
-        if grant.tokens_per_tick is not None:
-            self._tick_tokens[key] = self._tick_tokens.get(key, 0) + tokens
-        if grant.tokens_per_run is not None:
-            if self._tokens is None:
-                self._tokens = dict(self._world.tokens_spent)
-            self._tokens[key] = self._tokens.get(key, 0) + tokens
         return grant.per_tick is not None or grant.per_run is not None
 
-    def _check_tokens(self, agent: int, found: int, tokens: int) -> None:
+    def charge_tokens(self, agent: int, model: str, tokens: int) -> None:
+        """Charge the grant of a request, which is charged already, with the most tokens that it may cost.
+
+        Or refuse, and then no tokens are charged.
+        """
+        found = self._find(agent, Capability.INFER, model)
         grant = self._roster[agent].spec.grants[found]
         key = (agent, found)
+        in_tick = self._tick_tokens.get(key, 0)
         spent = self._world.tokens_spent if self._tokens is None else self._tokens
+        in_run = spent.get(key, 0)
         for limit, used, span in (
-            (grant.tokens_per_tick, self._tick_tokens.get(key, 0), "tick"),
-            (grant.tokens_per_run, spent.get(key, 0), "run"),
+            (grant.tokens_per_tick, in_tick, "tick"),
+            (grant.tokens_per_run, in_run, "run"),
         ):
             if limit is not None and used + tokens > limit:
                 raise Refused(
@@ -70,6 +62,20 @@ class Allowances:
                     f"over the limit of {limit} tokens per {span} of grant {grant}:"
                     f" it may cost {tokens}, and {limit - used} are left",
                 )
+        if grant.tokens_per_tick is not None:
+            self._tick_tokens[key] = in_tick + tokens
+        if grant.tokens_per_run is not None:
+            if self._tokens is None:
+                self._tokens = dict(self._world.tokens_spent)
+            self._tokens[key] = in_run + tokens
+
+    def _find(self, agent: int, capability: Capability, aim: str) -> int:
+        """Return the place of the first grant that covers the effect among the agent's, or refuse."""
+        found = find(self._roster[agent].spec.grants, capability, aim)
+        if found is None:
+            asked = quoted(f"{capability}:{aim}" if aim else str(capability))
+            raise Refused(DENIED, f"no grant covers {asked}")
+        return found
 
     def done(self) -> tuple[_Counts, _Counts]:
         """Return the uses and the tokens that count for the rest of the run."""

@@ -54,6 +54,7 @@ class Completion(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     One that is not the `last` is a piece of a streamed answer. `provider` is what computed it: an answer of
     the provider `cpu` can be computed again, bit for bit; any other is a fact that only its record knows.
+    It is `none` where the machine had no memory for an answer.
     """
 
     tick: int

@@ -271,20 +271,20 @@ class Settling:
         self.timers.set(pending, due)
 
     def _infer(self, agent: int, place: int, effect: Infer) -> None:
+        self._allowances.charge(agent, Capability.INFER, effect.model)
         models = self._world.run.models
         found = next((index for index, model in enumerate(models) if model.name == effect.model), None)
         if found is None:
-            self._allowances.charge(agent, Capability.INFER, effect.model)
             raise Refused(REJECTED, f"nothing serves the model {quoted(effect.model)} in this run")
         model = models[found]
         what = asked(model, effect.body)
-        self._allowances.charge(agent, Capability.INFER, effect.model, what.tokens)
         if what.tokens > model.tokens_max:
             raise Refused(
                 REJECTED, f"it asks for {what.tokens} tokens; tokens_max of the model is {model.tokens_max}"
             )
         if self.requests.count(found) >= model.requests_max:
             raise Refused(REJECTED, f"over the limit of {model.requests_max} pending requests of the model")
+        self._allowances.charge_tokens(agent, effect.model, what.tokens)
         due, first = schedule(model, self._tick, what)
         request = PendingRequest(
             self._tick, agent, place, effect.request, found, effect.body, due=due, first=first

@@ -5,6 +5,8 @@ from enum import StrEnum
 from tickwork.core.errors import TickworkError
 
 _CONDITION = " was false. "
+# How onnxruntime and the providers' own libraries say that they got no memory.
+_NO_MEMORY = ("bfc_arena", "bad_alloc", "bad allocation", "allocate memory", "out of memory", "OutOfMemory")
 
 
 class ModelError(TickworkError):
@@ -24,6 +26,7 @@ class Code(StrEnum):
     LOGITS_NOT_FINITE = "logits_not_finite"
     OUTPUT_IS_NAN = "output_is_nan"
     MODEL_FAILED = "model_failed"
+    OUT_OF_MEMORY = "out_of_memory"
 
 
 class RequestError(TickworkError):
@@ -34,6 +37,21 @@ class RequestError(TickworkError):
         self.code = code
         self.message = message
         self.param = param
+
+
+def thrown(error: Exception, when: str) -> RequestError:
+    """Return what a request is told of what the model's session threw at it; `when` begins the words.
+
+    A lack of memory is this machine's, and no fault of the model: it has a code of its own.
+    """
+    if lacks_memory(error):
+        return RequestError(Code.OUT_OF_MEMORY, "the machine has too little memory for this request")
+    return RequestError(Code.MODEL_FAILED, f"{when}: {one_line(error)}")
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Return whether the error, of a session or of its making, says that this machine has no more memory."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
 
 
 def one_line(error: BaseException) -> str:

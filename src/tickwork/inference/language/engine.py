@@ -19,7 +19,7 @@ from collections import OrderedDict, deque
 import msgspec
 import numpy as np
 
-from tickwork.inference.errors import Code, ModelError, RequestError, one_line
+from tickwork.inference.errors import Code, ModelError, RequestError, one_line, thrown
 from tickwork.inference.invariance import Serving, chunk_spans
 from tickwork.inference.language.constraint import Grammars
 from tickwork.inference.language.prefix import PrefixCache
@@ -322,5 +322,5 @@ class Engine:
 
 
 def _failed(sequence: Sequence, error: Exception) -> Failure:
-    reason = f"the model failed after {len(sequence.tokens)} tokens: {one_line(error)}"
-    return Failure.of(sequence.key, RequestError(Code.MODEL_FAILED, reason), sequence.pieces)
+    failure = thrown(error, f"the model failed after {len(sequence.tokens)} tokens")
+    return Failure.of(sequence.key, failure, sequence.pieces)

@@ -11,7 +11,7 @@ import msgspec
 
 from tickwork.inference.errors import Code, RequestError
 
-_SERVER_ERRORS = {Code.MODEL_FAILED, Code.LOGITS_NOT_FINITE, Code.OUTPUT_IS_NAN}
+_SERVER_ERRORS = {Code.MODEL_FAILED, Code.LOGITS_NOT_FINITE, Code.OUTPUT_IS_NAN, Code.OUT_OF_MEMORY}
 
 
 class TopLogprob(msgspec.Struct, frozen=True):

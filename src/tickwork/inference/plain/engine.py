@@ -19,7 +19,7 @@ import numpy as np
 import onnxruntime as ort  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from tickwork.inference.errors import Code, RequestError, one_line
+from tickwork.inference.errors import Code, RequestError, thrown
 from tickwork.inference.invariance import Serving
 from tickwork.inference.language.response import Failure
 from tickwork.inference.plain.encoding import Tensor, TensorRequest, to_array
@@ -252,4 +252,4 @@ def _invalid(message: str, name: str) -> RequestError:
 
 
 def _failed(one: _Waiting, error: Exception) -> Failure:
-    return Failure(one.key, str(Code.MODEL_FAILED), f"the model failed: {one_line(error)}")
+    return Failure.of(one.key, thrown(error, "the model failed"))
