@@ -1,4 +1,4 @@
-"""Random fault plans and supervision, for runs whose agents are known by name."""
+"""Random fault plans, supervision and edges, for runs whose agents are known by name."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,7 @@ from core_strategies import weighted
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from tickwork.core.dag import Edge
 from tickwork.core.fault_plan import FaultPlan, fault_of_plan
 from tickwork.core.faults import (
     KINDS,
@@ -100,8 +101,19 @@ _supervision = st.none() | st.builds(
 
 
 @st.composite
-def broken(draw: st.DrawFn, runs: st.SearchStrategy[RunSpec], ticks: int) -> RunSpec:
-    """Return one of the runs with faults, its agents supervised."""
+def edges(draw: st.DrawFn, run: RunSpec) -> tuple[Edge, ...]:
+    """Return edges without a cycle between the run's agents and kinds; often none."""
+    names = [*(agent.id for agent in run.agents), *(f"{kind.id}/*" for kind in run.kinds)]
+    order = draw(st.permutations(names))
+    place = st.integers(0, len(order) - 1)
+    pairs = st.lists(st.tuples(place, place).filter(lambda pair: pair[0] < pair[1]), min_size=1, max_size=6)
+    found = draw(weighted((1, st.just([])), (2, pairs)))
+    return tuple(dict.fromkeys((order[start], order[end]) for start, end in found))
+
+
+@st.composite
+def broken(draw: st.DrawFn, runs: st.SearchStrategy[RunSpec], ticks: int, *, waves: bool = True) -> RunSpec:
+    """Return one of the runs with faults, its agents supervised, and with `waves` often with edges."""
 
     def watched(agent: AgentSpec) -> AgentSpec:
         return replace(agent, supervision=draw(_supervision))
@@ -109,4 +121,6 @@ def broken(draw: st.DrawFn, runs: st.SearchStrategy[RunSpec], ticks: int) -> Run
     run = draw(runs)
     names = [agent.id for agent in run.agents]
     run = replace(run, agents=tuple(map(watched, run.agents)), kinds=tuple(map(watched, run.kinds)))
+    if waves:
+        run = replace(run, edges=draw(edges(run)))
     return with_faults(run, draw(plans(names, ticks)))

@@ -7,9 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 from core_strategies import play_tick, scenarios
-from fault_strategies import broken, plans
+from fault_strategies import broken, edges, plans
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from pool_worlds import arrivals, modules, pool_runs, programs
 
 from guests import image_guest
@@ -62,6 +63,7 @@ def test_broken_runs_are_the_same_on_every_pool(spec: RunSpec) -> None:
 @given(pool_runs(), st.data())
 def test_what_came_by_chance_comes_again_when_it_is_said(spec: RunSpec, data: st.DataObject) -> None:
     names = [agent.id for agent in spec.agents]
+    spec = replace(spec, edges=data.draw(edges(spec)))
     by_chance = list(play(with_faults(spec, data.draw(plans(names, TICKS))), InlinePool(programs())))
     applied = [fault.fault for ticked in by_chance for fault in ticked.settled.entry.faults]
     explicit = FaultPlan(tuple(dict.fromkeys(applied)))
@@ -85,6 +87,22 @@ def test_a_world_that_was_stored_breaks_as_the_one_that_was_not(scenario, data) 
         data_of_world = encode_world(world)
         stored = decode_world(data_of_world, run)
         assert encode_world(stored) == data_of_world == encode_world(other.after)
+
+
+@settings(max_examples=100)
+@given(scenarios(), st.data())
+def test_a_broken_run_whose_agents_share_a_wave_is_what_it_is_in_lockstep(scenario, data) -> None:
+    run = data.draw(broken(st.just(scenario.run), len(scenario.script), waves=False))
+    never = replace(scenario.run.agents[0], id="never")
+    run = replace(run, kinds=(*run.kinds, never))
+    to_nobody = tuple((name, "never/*") for name in (*(agent.id for agent in run.agents), "k/*", "w/*"))
+    lockstep, waves = genesis_world(run), genesis_world(replace(run, edges=to_nobody))
+    assert (lockstep.waves.count, waves.waves.count) == (1, 2)
+    for comes_to, lines in scenario.script:
+        one, other = play_tick(lockstep, comes_to, lines), play_tick(waves, comes_to, lines)
+        assert encode_entry(one.settled.entry) == encode_entry(other.settled.entry)
+        lockstep, waves = one.after, other.after
+        assert encode_world(lockstep) == encode_world(waves)
 
 
 @given(scenarios(), st.integers(0, 9))
