@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from tickwork.core.edits import AgentEdit, Drop, Edits, Inject, Replace
 from tickwork.core.errors import EditError
+from tickwork.core.fault_plan import NO_FAULTS
 from tickwork.core.grants import Capability, Grant
 from tickwork.manifest import edits as edits_file
 from tickwork.manifest.edits import AgentSource, BuiltSource, EditsFile, load_edits
 from tickwork.manifest.load import MANIFEST_BYTES_MAX
+from tickwork.manifest.run_section import FAULTS_KEYS
 from tickwork.manifest.schema import BundledModule, Language
 from tickwork.runtime.assemble import build_edits
 
@@ -137,6 +139,13 @@ def test_an_empty_file_edits_nothing(project: Path) -> None:
     assert load(project, "# nothing\n").edits == Edits()
 
 
+def test_faults_are_those_of_a_file_or_none(project: Path) -> None:
+    assert load(project, "seed = 1\n").edits.faults is None
+    none = load(project, "[faults]\n")
+    assert (none.edits, none.faults) == (Edits(faults=NO_FAULTS), None)
+    assert load(project, '[faults]\npath = "faults.toml"\n').faults == project / "faults.toml"
+
+
 def test_the_order_of_tables_means_nothing(project: Path) -> None:
     first = load(project, "[agents.a]\nrestart = true\n[agents.b]\nlimits = { timers = 1, fuel_setup = 2 }\n")
     second = load(
@@ -215,6 +224,8 @@ BAD = {
     "no module file": (AGENT + 'module = "router_v2.py"\nmodules = ["y.py"]\n', ":4: agents.a.modules[0]: 'y.py' does not exist"),
     # The first in the file is told.
     "two faults": (AGENT + "config = 1\n" + '[[drop]]\nplace = 1\n', ":3: agents.a.config: must be"),
+    "empty faults path": ('[faults]\npath = ""\n', ":2: faults.path: is empty; name a file such as"),
+    "faults in the edits": ("[faults]\nrates = []\n", ":2: faults.rates: unknown key"),
     "two lists": ('[[replace]]\nto = "a"\n' + "[[drop]]\n", ":1: replace[0]: changes nothing"),
 }  # fmt: skip
 
@@ -267,6 +278,7 @@ def section(title: str) -> str:
         ("`[[drop]]`", edits_file.DROP_KEYS),
         ("`[[replace]]`", edits_file.REPLACE_KEYS),
         ("`[agents.ID]`", edits_file.AGENT_KEYS),
+        ("`[faults]`", FAULTS_KEYS),
     ],
 )
 def test_every_key_has_a_row_and_every_row_a_key(title: str, keys: tuple[str, ...]) -> None:

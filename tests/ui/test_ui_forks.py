@@ -76,6 +76,7 @@ def test_a_fork_that_cannot_be_made_says_why(allowed: Server, tmp_path: Path) ->
         {"edits": "no toml ["},
         {"edits": '[agents.echo]\nmodule = "/etc/passwd"\nrestart = true\n'},
         {"edits": '[agents.echo]\nmodules = ["/etc/passwd"]\n'},
+        {"edits": '[faults]\npath = "/etc/passwd"\n'},
         {"more": 1},
     ],
 )

@@ -1,16 +1,20 @@
 """`tickwork fork`: a new run that goes on from a moment of another, with edits."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 import typer
 
+from tickwork.cli.chosen_faults import chosen_faults
 from tickwork.cli.console import print_json, print_line, printable, say, shortened
 from tickwork.cli.progress import progress
 from tickwork.cli.recording import Going, check_stdout, exit_code, leave, named_paths, result, show
 from tickwork.core.edits import NO_EDITS, Edits, encode_edits
 from tickwork.core.errors import InputError, TickworkError
+from tickwork.core.fault_plan import FaultPlan
+from tickwork.core.spec import RunSpec
 from tickwork.journal.reader import RunReader
 from tickwork.runtime.diff import diff
 from tickwork.runtime.diff_result import Diff
@@ -47,6 +51,13 @@ def fork(
         list[str] | None,
         typer.Option("--output", metavar="NAME=PATH", help="Write an output to PATH, or to `-`."),
     ] = None,
+    faults: Annotated[
+        Path | None,
+        typer.Option("--faults", help="From there on, break what this file of faults says and nothing else."),
+    ] = None,
+    no_faults: Annotated[
+        bool, typer.Option("--no-faults", help="Break nothing on purpose from there on.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the fork's file and outputs.")] = False,
     no_run: Annotated[
         bool, typer.Option("--no-run", help="Only make the file; `tickwork resume` runs it.")
@@ -65,7 +76,8 @@ def fork(
     outputs = named_paths("--output", output)
     check_stdout(outputs, json=json)
     going = Going(ticks, until, named_paths("--input", input_), outputs, json=json, force=force)
-    parent = _make(file, out, at, edit, seed, force=force, quiet=json)
+    change = _Change(edit, seed, chosen_faults(faults, no_faults=no_faults))
+    parent = _make(file, out, at, change, force=force, quiet=json)
     if no_run:
         _show_made(out, parent, json=json)
         return
@@ -94,18 +106,28 @@ def _show_made(out: Path, parent: dict[str, object], *, json: bool) -> None:
         print_line(f"made {out}; next: tickwork resume {out}")
 
 
-def _make(
-    file: Path, out: Path, at: int, edit: Path | None, seed: int | None, *, force: bool, quiet: bool
-) -> dict[str, object]:
+class _Change(NamedTuple):
+    """What the fork changes: what a file of edits says, and over that another seed and other faults."""
+
+    edit: Path | None
+    seed: int | None
+    faults: Callable[[RunSpec], FaultPlan] | None
+
+    def read(self, spec: RunSpec) -> tuple[Edits, dict[str, bytes]]:
+        """Return the edits, and the modules that they bring by hash."""
+        edits, modules = (NO_EDITS, {}) if self.edit is None else read_edits(self.edit, spec, say)
+        if self.seed is not None:
+            edits = msgspec.structs.replace(edits, seed=self.seed)
+        if self.faults is not None:
+            edits = msgspec.structs.replace(edits, faults=self.faults(spec))
+        return edits, modules
+
+
+def _make(file: Path, out: Path, at: int, change: _Change, *, force: bool, quiet: bool) -> dict[str, object]:
     """Make the fork's file; return what is told of its parent."""
     with RunReader.open(file) as reader:
         run = reader.header.run
-        edits: Edits = NO_EDITS
-        modules: dict[str, bytes] = {}
-        if edit is not None:
-            edits, modules = read_edits(edit, reader.spec, say)
-    if seed is not None:
-        edits = msgspec.structs.replace(edits, seed=seed)
+        edits, modules = change.read(reader.spec)
     with progress("catching up", None, quiet=quiet) as advance:
         make_fork(file, out, at, edits=edits, modules=modules, force=force, progress=advance)
     return {

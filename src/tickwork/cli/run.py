@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from tickwork.cli.chosen_faults import chosen_faults
 from tickwork.cli.console import say
 from tickwork.cli.interrupt import interruptible
 from tickwork.cli.recording import (
@@ -18,9 +19,6 @@ from tickwork.cli.recording import (
     tell_run,
 )
 from tickwork.cli.workers import AUTO, WorkersOption, workers_of
-from tickwork.core.errors import InputError
-from tickwork.core.fault_plan import NO_FAULTS
-from tickwork.manifest.fault_plan import load_faults
 from tickwork.runtime.assemble import load_project
 from tickwork.runtime.programs import compile_project
 from tickwork.runtime.project import Project
@@ -103,12 +101,9 @@ def run(
         inputs=input_ or [],
         outputs=output or [],
     )
-    if faults is not None:
-        if no_faults:
-            raise InputError("--faults breaks something and --no-faults nothing; give one or the other")
-        project = project.with_faults(load_faults(faults, project.spec))
-    elif no_faults:
-        project = project.with_faults(NO_FAULTS)
+    chosen = chosen_faults(faults, no_faults=no_faults)
+    if chosen is not None:
+        project = project.with_faults(chosen(project.spec))
     check_stdout(project.outputs, json=json)
     file = out if out is not None else Path(f"{project.spec.name}.tick")
     programs = compile_project(project)

@@ -10,6 +10,7 @@ The order is fixed, whatever the order in a file: agents, then what is dropped, 
 - A restarted agent is set up in the coming tick, whatever had become of it. What waits for it waits one tick
   more, as for every agent that starts; its timers and requests are cancelled, since its new memory knows of
   none.
+- What faults did before stays done: a request that is to fail still fails, and what was delayed comes then.
 - Uses under a `per_run` limit stay counted where a grant's capability and target stay the same.
 """
 
@@ -20,8 +21,11 @@ import msgspec
 from tickwork.core.agent_edits import AgentEditing, CarriesOver
 from tickwork.core.edit_faults import check_u64
 from tickwork.core.edits import NO_EDITS, Edits
+from tickwork.core.errors import EditError
+from tickwork.core.fault_plan import fault_of_plan
 from tickwork.core.mail_edits import MailEditing
 from tickwork.core.requests import RequestsEdit
+from tickwork.core.spec import with_faults
 from tickwork.core.timers import TimersEdit
 from tickwork.core.world import Directory, World
 
@@ -52,6 +56,11 @@ def apply_edits(
     if edits.seed is not None:
         check_u64("seed", "", edits.seed)
         run = msgspec.structs.replace(run, seed=edits.seed)
+    if edits.faults is not None:
+        wrong = fault_of_plan(edits.faults)
+        if wrong is not None:
+            raise EditError(f"faults: {wrong[1]}")
+        run = with_faults(run, edits.faults)
     agents = AgentEditing(world)
     for edit in edits.agents:
         agents.change(edit, carries_over, memory_bytes)

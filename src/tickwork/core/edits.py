@@ -6,7 +6,9 @@ checked against a world, which only `apply_edits` has.
 
 import msgspec
 
+from tickwork.core.fault_plan import FaultPlan
 from tickwork.core.grants import Grants
+from tickwork.core.shortest import shortest
 
 # The sender of an injected message that nobody in the run sent.
 FORK_SENDER = "fork"
@@ -64,15 +66,22 @@ class AgentEdit(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Edits(msgspec.Struct, frozen=True, array_like=True):
-    """All changes of one fork. The lists' order names edits in errors, and orders what is injected."""
+    """All changes of one fork. The lists' order names edits in errors, and orders what is injected.
+
+    `faults` is what is broken on purpose from there on, in place of what the parent's plan says; None leaves
+    that as it is.
+    """
 
     seed: int | None = None
     inject: tuple[Inject, ...] = ()
     drop: tuple[Drop, ...] = ()
     replace: tuple[Replace, ...] = ()
     agents: tuple[AgentEdit, ...] = ()
+    faults: FaultPlan | None = None
 
 
+# The fields that the bytes of all edits have.
+_EDITS_FIELDS = 5
 NO_EDITS = Edits()
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -81,7 +90,7 @@ _decode = msgspec.msgpack.Decoder(Edits).decode
 
 def encode_edits(edits: Edits) -> bytes:
     """Return the canonical bytes; none at all if nothing is edited."""
-    return b"" if edits == NO_EDITS else _encode(edits)
+    return b"" if edits == NO_EDITS else _encode(shortest(edits, _EDITS_FIELDS))
 
 
 def decode_edits(data: bytes) -> Edits:

@@ -12,6 +12,7 @@ import msgspec
 
 from tickwork.core.edits import FORK_SENDER, AgentEdit, Drop, Edits, Inject, Replace
 from tickwork.core.errors import EditError, ManifestError
+from tickwork.core.fault_plan import NO_FAULTS
 from tickwork.core.limits import RunLimits
 from tickwork.manifest.agent_section import (
     LIMITS_KEYS,
@@ -26,10 +27,10 @@ from tickwork.manifest.faults import Fault, KeyPath, quoted
 from tickwork.manifest.fields import Section, type_words
 from tickwork.manifest.files import FileFault, check_regular, read_regular
 from tickwork.manifest.load import MANIFEST_BYTES_MAX, _decoded, _first, _parsed
-from tickwork.manifest.run_section import SEED_MAX
+from tickwork.manifest.run_section import SEED_MAX, parse_faults
 from tickwork.manifest.schema import BundledModule, Language
 
-TOP_KEYS = ("seed", "inject", "drop", "replace", "agents")
+TOP_KEYS = ("seed", "inject", "drop", "replace", "agents", "faults")
 SELECT_KEYS = ("to", "sender", "topic", "place")
 INJECT_KEYS = ("to", "sender", "topic", "body", "reply_to")
 DROP_KEYS = SELECT_KEYS
@@ -61,11 +62,15 @@ class BuiltSource(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EditsFile:
-    """A file of edits: all that needs no building, and by agent id the sources that do."""
+    """A file of edits: all that needs no building, and by agent id the sources that do.
+
+    `faults` is the file of faults that takes the place of the run's; the edits have no faults of it yet.
+    """
 
     path: Path
     edits: Edits
     sources: Mapping[str, AgentSource]
+    faults: Path | None = None
 
     def resolve(self, built: Mapping[str, BuiltSource]) -> Edits:
         """Return the edits with what became of each agent's source in them."""
@@ -118,10 +123,12 @@ class _Reading:
             drop=self._list(top, "drop", _drop),
             replace=self._list(top, "replace", _replace),
             agents=self._agents(top),
+            faults=NO_FAULTS if "faults" in top else None,
         )
+        faults = self._part(parse_faults, top, self._path.parent)
         if self.faults:
             raise self.faults[0]
-        return EditsFile(self._path, edits, self._sources)
+        return EditsFile(self._path, edits, self._sources, faults)
 
     def _list(self, top: Section, key: str, parse: Callable[[object, KeyPath], T]) -> tuple[T, ...]:
         values = self._part(top.array, key) or []

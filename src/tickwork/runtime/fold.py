@@ -12,6 +12,7 @@ from tickwork.core.dag import EDGES_MAX, Cycle
 from tickwork.core.digest import Digests
 from tickwork.core.entry import Entry, Fuel, encode_entry
 from tickwork.core.errors import RunFileError
+from tickwork.core.fault_plan import fault_of_plan
 from tickwork.core.limits import Limits, RunLimits
 from tickwork.core.outcomes import Outcome
 from tickwork.core.requests import arrivals_fault
@@ -66,6 +67,9 @@ def check_spec(reader: RunReader) -> None:
         fault = model_fault(model)
         if fault is not None:
             raise RunFileError(f"{reader.path}: model {model.name!r}: {fault}")
+    wrong = None if spec.faults is None else fault_of_plan(spec.faults)
+    if wrong is not None:
+        raise RunFileError(f"{reader.path}: its faults cannot be: {wrong[1]}")
     if len(spec.edges) > EDGES_MAX:
         raise RunFileError(f"{reader.path}: it has {len(spec.edges)} edges, more than {EDGES_MAX}")
     try:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import msgspec
+
 from tickwork.core.checkpoint import encode_world
 from tickwork.core.editing import apply_edits
 from tickwork.core.edits import NO_EDITS, Edits, encode_edits
@@ -20,6 +22,7 @@ from tickwork.journal.header import Parent
 from tickwork.journal.reader import RunReader
 from tickwork.journal.writer import RunWriter
 from tickwork.manifest.edits import load_edits
+from tickwork.manifest.fault_plan import load_faults
 from tickwork.runtime.assemble import build_edits
 from tickwork.runtime.fold import running
 from tickwork.runtime.launch import launch_of, project_of
@@ -33,11 +36,14 @@ def read_edits(
 ) -> tuple[Edits, dict[str, bytes]]:
     """Return a file's edits, every source in it built, and the modules that they need by hash.
 
-    What takes long is told to `announce` before it starts. Raises `EditError` for what the file says and
-    `ModuleError` for a source that does not build.
+    What takes long is told to `announce` before it starts. Raises `EditError` for what the file says,
+    `ModuleError` for a source that does not build, and `ManifestError` for a file of faults that it names.
     """
     file = load_edits(path, spec.limits.module_bytes)
-    return build_edits(file, spec.limits.module_bytes, announce or (lambda _: None))
+    edits, modules = build_edits(file, spec.limits.module_bytes, announce or (lambda _: None))
+    if file.faults is not None:
+        edits = msgspec.structs.replace(edits, faults=load_faults(file.faults, spec))
+    return edits, modules
 
 
 def fork(  # noqa: PLR0913 - what a fork can be asked for

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from tickwork.core.edits import decode_edits
+from tickwork.core.fault_plan import FaultPlan
 from tickwork.core.grants import Grant, Grants
 from tickwork.core.spec import AgentSpec, InputSpec, RunSpec
 from tickwork.journal.header import Header
@@ -178,6 +179,12 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
+def _faults_words(plan: FaultPlan) -> str:
+    counts = [(len(plan.explicit), "fault"), (len(plan.rates), "rate")]
+    said = [f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts if count]
+    return f"faults {' and '.join(said) or 'none'}"
+
+
 def edit_words(edits: bytes) -> tuple[str, ...]:
     """Return what a fork changed, a line for each edit, from the edits' canonical bytes."""
     try:
@@ -185,6 +192,8 @@ def edit_words(edits: bytes) -> tuple[str, ...]:
     except ValueError:
         return ("edits that cannot be read",)
     lines = [] if decoded.seed is None else [f"seed {decoded.seed}"]
+    if decoded.faults is not None:
+        lines.append(_faults_words(decoded.faults))
     for kind in ("inject", "drop", "replace", "agents"):
         for edit in getattr(decoded, kind):
             given = {

@@ -151,6 +151,12 @@ def _check_edits(text: str) -> None:
         document = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"the edits are no TOML: {error}") from None
+    faults = document.get("faults", {})
+    if isinstance(faults, dict) and "path" in faults:
+        raise InputError(
+            "faults.path: faults are read from a file, which the viewer does not do; use the command "
+            "`tickwork fork`"
+        )
     agents = document.get("agents", {})
     for name, edit in agents.items() if isinstance(agents, dict) else ():
         if isinstance(edit, dict) and edit.keys() & {"module", "modules"}:
