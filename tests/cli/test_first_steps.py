@@ -93,11 +93,15 @@ def test_the_demo_reports_and_replays_and_keeps_what_was_there(tmp_path):
     done = tickwork("demo", "--out", folder)
     assert done.code == 0, done.err
     assert "triage: " in done.out
-    assert "\nidentical: " in done.out
+    assert "market: " in done.out
+    assert done.out.count("\nidentical: ") == 2
     digests = re.findall(r"digest ([0-9a-f]{64})", done.out)
-    assert len(digests) == 2
-    assert len(set(digests)) == 1
-    assert sorted(path.name for path in folder.iterdir()) == ["report.jsonl", "status.jsonl", "triage.tick"]
+    assert len(digests) == 4
+    assert digests[0::2] == digests[1::2]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("accounts.jsonl", "deals.jsonl", "market.tick"),
+        *("report.jsonl", "status.jsonl", "triage.tick"),
+    ]
     again = tickwork_here("demo", "--out", folder)
     assert again.code == 2
     assert "--force" in again.err
