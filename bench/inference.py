@@ -2,10 +2,11 @@
 
     python bench/inference.py MODELS [NAME ...] [--peers PYTHON] [--rounds N] [--json FILE]
 
-MODELS is the folder that bench/peers/language_model.py made; PYTHON the interpreter that has torch,
-transformers and onnxruntime-genai. Each engine lives in a process of its own and waits while the others work;
-they take turns of a fraction of a second, in an order that is turned round each time, and ratios are taken
-round by round: the machine drifts, ratios less so.
+MODELS is the folder for the model, which bench/peers/language_model.py makes there unless it already has;
+PYTHON the interpreter that has what bench/peers/language.txt lists. llama.cpp is measured too where that
+interpreter has llama-cpp-python and gguf. Nothing is fetched. Each engine lives in a process of its own and
+waits while the others work; they take turns of a fraction of a second, in an order that is turned round each
+time, and ratios are taken round by round: the machine drifts, ratios less so.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import json
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,13 +24,14 @@ from typing import Any
 from tickwork.bench.measurements import machine
 
 WORKER = Path(__file__).parent / "peers" / "language.py"
+BUILDER = Path(__file__).parent / "peers" / "language_model.py"
 BATCHES = (1, 4, 16)
 STEPS = {1: 32, 4: 20, 16: 10}
 CALLERS = 100
 OURS = "tickwork"
 VERSIONS = (
     "import json, importlib.metadata as m\n"
-    "names = ('onnxruntime', 'onnxruntime-genai', 'torch', 'transformers', 'llama-cpp-python')\n"
+    "names = ('onnxruntime', 'onnxruntime-genai', 'torch', 'transformers', 'llama_cpp_python')\n"
     "found = {d.metadata['Name']: d.version for d in m.distributions()}\n"
     "print(json.dumps({n: found[n] for n in names if n in found}))"
 )
@@ -69,6 +72,7 @@ class Bench:
 
     def __init__(self, models: Path, peers: str, rounds: int) -> None:
         self.models, self.peers, self.rounds = models, peers, rounds
+        self.llama = "llama_cpp_python" in versions(peers)
 
     @contextmanager
     def workers(self, names: Sequence[str]) -> Iterator[list[Worker]]:
@@ -99,6 +103,7 @@ class Bench:
         """Tokens per second of each engine."""
         names = ("tickwork-fp32", "tickwork-fp32-spin", "genai-fp32", "transformers-fp32")
         names += ("tickwork-int4", "tickwork-int4-spin", "genai-int4")
+        names += ("llama-fp32", "llama-int4") if self.llama else ()
         rows: list[Row] = []
         with self.workers(names) as workers:
             for batch in BATCHES:
@@ -177,12 +182,14 @@ def main() -> None:
     parser.add_argument("models", type=Path, metavar="MODELS")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASUREMENTS)}; all if none")
     parser.add_argument("--peers", default=sys.executable, metavar="PYTHON")
-    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     unknown = [name for name in options.names if name not in MEASUREMENTS]
     if unknown or options.rounds < 1:
         parser.error(f"no measurement {unknown[0]!r}" if unknown else "--rounds takes a positive number")
+    started = time.monotonic()
+    subprocess.run([options.peers, str(BUILDER), str(options.models)], check=True)
     bench = Bench(options.models.resolve(), options.peers, options.rounds)
     about = machine() | {"peers": versions(options.peers), "rounds": options.rounds}
     results = {}
@@ -191,9 +198,11 @@ def main() -> None:
         results[name] = MEASUREMENTS[name](bench)
         for label, value, unit in results[name]:
             print(f"  {label:<58} {value:>10,.{0 if value >= 1000 else 3}f} {unit}", flush=True)
+    minutes = round((time.monotonic() - started) / 60, 1)
+    print(f"\n{minutes} minutes")
     if options.json:
         date = datetime.now(UTC).date().isoformat()
-        text = json.dumps({"date": date, "machine": about, "results": results}, indent=1)
+        text = json.dumps({"date": date, "minutes": minutes, "machine": about, "results": results}, indent=1)
         options.json.write_text(text + "\n")
 
 

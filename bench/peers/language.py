@@ -179,6 +179,57 @@ class Transformers:
         return {"tokens_per_s": tokens / (time.perf_counter() - started), "tokens": tokens}
 
 
+class Llama:
+    """llama.cpp through its C functions: one sequence for each prompt, all in one batch, and an argmax."""
+
+    def __init__(self, models, precision):
+        import llama_cpp as api
+        import numpy as np
+
+        self.api, self.np, self.context = api, np, None
+        self.model = api.llama_model_load_from_file(
+            os.fsencode(models / f"{precision}.gguf"), api.llama_model_default_params()
+        )
+        self.room = api.llama_batch_init(16 * PROMPT, 0, 1)
+
+    def prepare(self, batch):
+        if self.context is not None:
+            self.api.llama_free(self.context)
+        settings = self.api.llama_context_default_params()
+        settings.n_ctx, settings.n_seq_max = batch * CONTEXT, batch
+        settings.n_batch, settings.n_ubatch = 16 * PROMPT, 512
+        settings.n_threads = settings.n_threads_batch = THREADS
+        self.context = self.api.llama_init_from_model(self.model, settings)
+        prompts = [prompt(index) for index in range(batch)]
+        started = time.perf_counter()
+        self.ids, self.position = self._decode(prompts, 0), PROMPT
+        return {"prefill_s": time.perf_counter() - started}
+
+    def segment(self, steps):
+        started = time.perf_counter()
+        for _ in range(steps):
+            self.ids = self._decode([[token] for token in self.ids], self.position)
+            self.position += 1
+        tokens = steps * len(self.ids)
+        return {"tokens_per_s": tokens / (time.perf_counter() - started), "tokens": tokens}
+
+    def _decode(self, rows, position):
+        """Run each sequence's tokens from a position on; return the likeliest next of each."""
+        room, lasts, at = self.room, [], 0
+        for sequence, tokens in enumerate(rows):
+            for offset, token in enumerate(tokens):
+                room.token[at], room.pos[at] = token, position + offset
+                room.n_seq_id[at], room.seq_id[at][0] = 1, sequence
+                room.logits[at] = offset == len(tokens) - 1
+                at += 1
+            lasts.append(at - 1)
+        room.n_tokens = at
+        if self.api.llama_decode(self.context, room):
+            raise SystemExit("llama.cpp could not decode")
+        found = [self.api.llama_get_logits_ith(self.context, last) for last in lasts]
+        return [int(self.np.ctypeslib.as_array(logits, (VOCAB,)).argmax()) for logits in found]
+
+
 ENGINES = {
     "tickwork-int4": lambda models: Tickwork(models, "int4"),
     "tickwork-fp32": lambda models: Tickwork(models, "fp32"),
@@ -190,6 +241,8 @@ ENGINES = {
     "tickwork-int4-no-prefix": lambda models: Tickwork(models, "int4"),
     "genai-int4": lambda models: GenAI(models, "int4"),
     "genai-fp32": lambda models: GenAI(models, "fp32"),
+    "llama-fp32": lambda models: Llama(models, "fp32"),
+    "llama-int4": lambda models: Llama(models, "int4"),
     "transformers-fp32": lambda models: Transformers(models, "fp32"),
 }
 
