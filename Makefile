@@ -58,7 +58,8 @@ fuzz: venv
 	HYPOTHESIS_PROFILE=soak $(BIN)/pytest tests/laws tests/attacks tests/guest tests/pool tests/journal tests/manifest
 	tests/fuzz/fuzz.sh $${TICKWORK_FUZZ_S:-600} build/fuzz/corpus
 
-# Runs that are killed, over and over, for as long as it says; then the fuzzers.
+# Runs that are killed, over and over, and random worlds, each for as long as it says; then kills of the journal,
+# explored systems, and the fuzzers.
 soak: venv
 	TICKWORK_SOAK_S=$${TICKWORK_SOAK_S:-900} $(BIN)/pytest tests/sim
 	TICKWORK_KILLS=$${TICKWORK_KILLS:-200} $(BIN)/pytest tests/journal/test_kills.py
