@@ -93,6 +93,13 @@ def test_what_a_body_asks_for_is_read_and_what_cannot_be_read_says_nothing(
     assert asked(MODEL, body) == (tokens, stream)
 
 
+def test_a_plain_model_costs_no_tokens_and_does_not_stream() -> None:
+    plain = msgspec.structs.replace(PACED, kind="plain")
+    what = asked(plain, b'{"max_tokens":50,"stream":true}')
+    assert what == (0, False)
+    assert schedule(plain, 5, what) == (7, 7)
+
+
 @given(st.integers(1, 100), st.integers(1, 50), st.integers(1, 50), st.booleans(), st.integers(0, 10**6))
 def test_an_answer_is_due_when_its_tokens_have_had_their_ticks(
     tokens: int, per_tick: int, latency: int, stream: bool, now: int

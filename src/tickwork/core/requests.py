@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from tickwork.core.messages import Arrivals
-from tickwork.core.spec import ModelSpec
+from tickwork.core.spec import LANGUAGE, ModelSpec
 
 RequestKey = tuple[int, int, int]  # (tick, agent index, effect index) of the effect that asked
 # What a request that fails on purpose is answered with: OpenAI's error object, as of a model that failed.
@@ -93,7 +93,12 @@ _decode = msgspec.json.Decoder(_Body).decode
 
 
 def asked(model: ModelSpec, body: bytes) -> Asked:
-    """Return what a request asks for; one that cannot be read counts as one that says nothing."""
+    """Return what a request asks for; one that cannot be read counts as one that says nothing.
+
+    Only language models count tokens, and stream.
+    """
+    if model.kind != LANGUAGE:
+        return Asked(0, stream=False)
     try:
         found = _decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
