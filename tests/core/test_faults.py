@@ -303,3 +303,43 @@ def test_a_plan_that_cannot_be_says_where_and_why(bad, why):
 def test_a_plan_of_nothing_is_no_plan():
     run = run_of(*TRIO)
     assert with_faults(run, FaultPlan(seed=9)) == run
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        (Pause(1, "b", 2), Pause(1, "b", 3)),
+        (Partition(1, ("b",), 2), Partition(1, ("c", "b"), 2)),
+        (LoseTimer(2, "b"), LoseTimer(2, "b", 5)),
+    ],
+)
+def test_which_of_several_faults_is_applied_does_not_depend_on_their_order(faults):
+    found = []
+    for plan_of in (faults, faults[::-1]):
+        world = begun(
+            *plan_of, agents=(powerful("a", every_tick=True), powerful("b", every_tick=True), powerful("c"))
+        )
+        first = tick(
+            world,
+            {"a": [HELLO]} if isinstance(faults[0], Pause) else {"b": [Timer("t", b"", 1, 5)], "a": [HELLO]},
+        )
+        found.append([*applied(first), *applied(tick(first.after))])
+    assert found[0] == found[1] != []
+
+
+def test_a_fault_that_is_said_twice_comes_once():
+    twice = Duplicate(1, "a", to="b")
+    ticked = tick(woken(twice, twice, rates=(FaultRate("duplicate", 1.0, ticks=0),)), {"a": [HELLO]})
+    assert bodies(ticked.after, "b") == [b"hello", b"hello"]
+    assert applied(ticked) == [(twice, 0, 0, 1)]
+
+
+def test_no_fault_comes_by_chance_after_the_last_tick_of_its_rate():
+    rates = (FaultRate("pause", 1.0, first=1, last=2, agents=("a",), ticks=2),)
+    world, turns = woken(rates=rates), []
+    for _ in range(5):
+        ticked = tick(world)
+        turns.append(len(ticked.planned.turns))
+        world = ticked.after
+    # Begun in ticks 1 and 2, and passed after 3.
+    assert turns == [0, 0, 0, 1, 1]

@@ -30,7 +30,10 @@ RATES_MAX = 100
 
 # With a __dict__ for what is derived from it once.
 class FaultPlan(msgspec.Struct, frozen=True, array_like=True, dict=True):
-    """A run's faults. `seed` decides, with nothing else, what the rates come to."""
+    """A run's faults. `seed` decides, with nothing else, what the rates come to.
+
+    An explicit fault that is there twice counts once.
+    """
 
     explicit: tuple[Fault, ...] = ()
     rates: tuple[FaultRate, ...] = ()
@@ -43,7 +46,7 @@ class FaultPlan(msgspec.Struct, frozen=True, array_like=True, dict=True):
     @cached_property
     def _by_tick(self) -> Mapping[int, Sequence[Fault]]:
         found: dict[int, list[Fault]] = {}
-        for fault in self.explicit:
+        for fault in dict.fromkeys(self.explicit):
             if not isinstance(fault, (Partition, Pause)):
                 found.setdefault(fault.tick, []).append(fault)
         return found
@@ -103,9 +106,10 @@ class Chance:
         return any(matches(pattern, agent_id) for pattern in self.rate.agents)
 
     def begun(self, tick: int, agent: int) -> int | None:
-        """Return the last tick, not after `tick`, in which a fault that lasts came and has not passed."""
+        """Return the first tick, not after `tick`, in which a fault that lasts came that has not passed."""
         first = max(self.rate.first, tick - self.rate.ticks + 1)
-        return next((at for at in range(tick, first - 1, -1) if self.strikes(at, agent)), None)
+        last = tick if self.rate.last is None else min(tick, self.rate.last)
+        return next((at for at in range(first, last + 1) if self.strikes(at, agent)), None)
 
 
 def matches(pattern: str, agent_id: str) -> bool:

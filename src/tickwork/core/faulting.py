@@ -39,7 +39,11 @@ _Kind = TypeVar("_Kind", bound=Fault)
 
 
 class TickFaults:
-    """What a plan has for the tick of a world. Agents are given by index."""
+    """What a plan has for the tick of a world. Agents are given by index.
+
+    Where several faults could do one thing, which of them is applied does not depend on whether it came by
+    chance or was said. So a run in which the applied ones are said is the same run.
+    """
 
     def __init__(self, world: World, plan: FaultPlan) -> None:
         self._world = world
@@ -85,18 +89,16 @@ class TickFaults:
 
     def pause(self, agent: int) -> Pause | None:
         """Return the fault by which the agent takes no turn."""
-        for fault in self._explicit(Pause, agent):
-            return fault
-        begun = self._begun(Pause, agent)
-        return None if begun is None else Pause(begun[0], self._id(agent), begun[1].rate.ticks)
+        by_chance = [Pause(tick, self._id(agent), ticks) for tick, ticks in self._begun(Pause, agent)]
+        return min([*self._explicit(Pause, agent), *by_chance], key=_lasting_order, default=None)
 
-    def _begun(self, kind: type[Fault], agent: int) -> tuple[int, Chance] | None:
+    def _begun(self, kind: type[Fault], agent: int) -> Iterator[tuple[int, int]]:
+        """Yield the first tick of faults that came by chance and have not passed, and how long they last."""
         for chance in self._chances.get(kind, ()):
             if chance.concerns(self._id(agent)):
                 tick = chance.begun(self._tick, agent)
                 if tick is not None:
-                    return tick, chance
-        return None
+                    yield tick, chance.rate.ticks
 
     # ---- turns
 
@@ -126,32 +128,33 @@ class TickFaults:
 
     def lost_timer(self, agent: int, request: int, nth: int) -> LoseTimer | None:
         """Return the fault by which the agent's due timer, at place `nth` of those, is lost."""
-        for fault in self._explicit(LoseTimer, agent):
-            if fault.request is None or fault.request == request:
-                return fault
+        found = [fault for fault in self._explicit(LoseTimer, agent) if fault.request in {None, request}]
+        if found:
+            return next((fault for fault in found if fault.request is not None), found[0])
         return (
             LoseTimer(self._tick, self._id(agent), request) if self._struck(LoseTimer, agent, nth) else None
         )
 
     def reorders(self, agent: int, count: int) -> Iterator[Reorder]:
         """Yield the faults that put one of the inbox's `count` messages, not the last, behind the others."""
-        for fault in self._explicit(Reorder, agent):
-            if fault.nth < count - 1:
-                yield fault
+        found = [fault for fault in self._explicit(Reorder, agent) if fault.nth < count - 1]
         if Reorder in self._chances:
-            for nth in range(count - 1):
-                if self._struck(Reorder, agent, nth):
-                    yield Reorder(self._tick, self._id(agent), nth)
+            struck = [nth for nth in range(count - 1) if self._struck(Reorder, agent, nth)]
+            found += [Reorder(self._tick, self._id(agent), nth) for nth in struck]
+        yield from dict.fromkeys(found)
 
     def of_message(self, sender: int, nth: int, to: str, nth_to: int) -> Iterator[MessageFault]:
         """Yield what befalls a message: the sender's at place `nth`, and at `nth_to` of those to `to`."""
         for kind in _MESSAGE_KINDS:
-            for fault in self._explicit(kind, sender):
-                if fault.nth == (nth if fault.to is None else nth_to) and fault.to in {None, to}:
-                    yield fault
+            found: list[MessageFault] = [
+                fault
+                for fault in self._explicit(kind, sender)
+                if fault.nth == (nth if fault.to is None else nth_to) and fault.to in {None, to}
+            ]
             struck = self._struck(kind, sender, nth)
             if struck is not None:
-                yield _of_message(kind, self._tick, self._id(sender), nth_to, to, struck.rate.ticks)
+                found.append(_of_message(kind, self._tick, self._id(sender), nth_to, to, struck.rate.ticks))
+            yield from dict.fromkeys(found)
 
     def of_request(self, agent: int, nth: int) -> Iterator[RequestFault]:
         """Yield what befalls the agent's request at place `nth`."""
@@ -178,10 +181,9 @@ class TickFaults:
         found = list(self._partitions)
         if Partition in self._chances:
             for agent, state in enumerate(self._world.agents):
-                begun = self._begun(Partition, agent)
-                if begun is not None:
-                    found.append(Partition(begun[0], (state.spec.id,), begun[1].rate.ticks))
-        return found
+                for tick, ticks in self._begun(Partition, agent):
+                    found.append(Partition(tick, (state.spec.id,), ticks))
+        return sorted(found, key=_lasting_order)
 
 
 def _of_message(
@@ -190,6 +192,10 @@ def _of_message(
     if kind is Drop:
         return Drop(tick, sender, nth, to)
     return Delay(tick, sender, nth, to, ticks) if kind is Delay else Duplicate(tick, sender, nth, to, ticks)
+
+
+def _lasting_order(fault: Partition | Pause) -> tuple[int, int, tuple[str, ...]]:
+    return fault.tick, fault.ticks, fault.group if isinstance(fault, Partition) else ()
 
 
 def _member(fault: Partition, agent_id: str) -> bool:
