@@ -1,6 +1,6 @@
 """Measures what bench/RESULTS.md states, and prints it as a table or, with --json, as data.
 
-    python bench/run.py [NAME ...] [--json] [--repeat N]
+    python bench/run.py [NAME ...] [--json] [--save FILE] [--repeat N]
 
 Every measurement runs in a process of its own. Where two things are compared they alternate within one call,
 and the ratio is taken pair by pair: machines drift, ratios less so.
@@ -245,6 +245,39 @@ def followed(repeat: int) -> list[tuple[str, float, str]]:
     ]
 
 
+def watched(_repeat: int) -> list[tuple[str, float, str]]:
+    """A run alone and with five pages of viewers that follow it, in turn: ratios of five pairs."""
+    rows = []
+    for which, ticks, shown in (("c", 6000, "200 tiny C agents"), ("python", 2500, "20 Python agents")):
+        for servers, label in ((5, "five viewers with a page each"), (1, "one viewer with five pages")):
+            found = measure("viewers", which, ticks, servers, 5, 5)
+            rows += [
+                (f"a tick of {shown}, alone", found["alone_us"], "us"),
+                (f"  with {label}", found["watched_us"], "us"),
+                ("  watched / alone", found["ratio"], "x"),
+                ("  the least and", found["ratio_least"], "x"),
+                ("  the most of the pairs", found["ratio_most"], "x"),
+                ("  times that a page drew what was new", found["drawn"], ""),
+            ]
+    return rows
+
+
+def windows(_repeat: int) -> list[tuple[str, float, str]]:
+    """Windows of the timeline of 20 agents and 100,000 ticks, asked for one after the other."""
+    found = measure("windows", 20, 100_000, 20)
+    rows = [
+        ("reading the run: all of it counted after", found["read_s"], "s"),
+        ("memory: before, and", found["start_mib"], "MiB"),
+        ("  the most", found["peak_mib"], "MiB"),
+    ]
+    for key, value in found.items():
+        name, _, which = key.partition(": ")
+        if which:
+            rows.append((f"{name}: {WHICH[which]}", value, "ms"))
+    return rows
+
+
+WHICH = {"cold": "first answer of a fresh viewer", "p50": "median of 20", "worst": "the worst of them"}
 BENCHMARKS = {
     "turns": turns,
     "peers": against_peers,
@@ -257,6 +290,8 @@ BENCHMARKS = {
     "scale": scale,
     "travel": travel,
     "readers": followed,
+    "viewers": watched,
+    "windows": windows,
 }
 
 
@@ -265,6 +300,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all if none")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write that object to FILE as well")
     parser.add_argument("--repeat", type=int, default=REPEAT, help=f"runs of each measurement ({REPEAT})")
     options = parser.parse_args()
     unknown = [name for name in options.names if name not in BENCHMARKS]
@@ -272,11 +308,11 @@ def main() -> None:
         parser.error(f"no benchmark {unknown[0]!r}" if unknown else "--repeat takes a positive number")
     about = machine()
     results = {name: BENCHMARKS[name](options.repeat) for name in options.names or BENCHMARKS}
+    told = json.dumps({"date": datetime.now(UTC).date().isoformat(), "machine": about, "results": results})
+    if options.save is not None:
+        options.save.write_text(told + "\n")
     if options.json:
-        sys.stdout.write(
-            json.dumps({"date": datetime.now(UTC).date().isoformat(), "machine": about, "results": results})
-            + "\n"
-        )
+        print(told)
         return
     print(", ".join(f"{key} {value}" for key, value in about.items()), f"- medians of {options.repeat}")
     for name, rows in results.items():

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
 
-from tickwork.bench.projects import desk_project, tiny_project
+from tickwork.bench.projects import TICKET, desk_project, tiny_project
 
 WARM_TICKS = 20
 
@@ -63,50 +64,61 @@ def server(place):
 
 
 @contextmanager
-def pages(ports):
-    """One page on each of the ports; yields a function that waits until they all draw."""
+def pages(ports, drawn):
+    """One page on each of the ports; yields once they all draw, and adds to `drawn` how often they did."""
     process = subprocess.Popen(
         [sys.executable, "-c", PAGES, *map(str, ports)], stdout=subprocess.PIPE, text=True
     )
-
-    def drawing():
+    try:
         for _ in ports:
             process.stdout.readline()
-
-    try:
-        yield drawing
+        yield
     finally:
         process.kill()
-        process.communicate()
+        drawn.append(process.communicate()[0].count("\n"))
 
 
-def _watched_run(project, ticks, servers, count):
+def _watched_run(project, ticks, servers, count, drawn):
     """Record once with `count` pages on so many servers; return seconds and the last digest."""
     import tickwork
 
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         ports = [stack.enter_context(server(folder))[1] for _ in range(servers)]
         run = stack.enter_context(tickwork.record(project, Path(folder) / "bench.tick"))
+        run.advance()
+        if project.spec.inputs:
+            run.post(project.spec.inputs[0].name, TICKET)
         run.advance(WARM_TICKS)
         if count:
-            stack.enter_context(pages([ports[page % servers] for page in range(count)]))()
+            stack.enter_context(pages([ports[page % servers] for page in range(count)], drawn))
         started = time.perf_counter()
         run.advance(ticks)
         elapsed = time.perf_counter() - started
         return elapsed, run.loop.digests.digest.hex()
 
 
-def viewers(which, ticks, servers, count):
-    """A run alone and with `count` pages that follow it, one after the other."""
+def viewers(which, ticks, servers, count, pairs):
+    """A run alone and with `count` pages that follow it, in turn, so many times; ratios are of pairs."""
     ticks = int(ticks)
     project = tiny_project(200, 1) if which == "c" else desk_project(20)
-    alone, unwatched = _watched_run(project, ticks, 0, 0)
-    watched, digest = _watched_run(project, ticks, int(servers), int(count))
-    assert digest == unwatched, "a run that is watched has another digest"
+    drawn, times = [], {0: [], int(servers): []}
+    _, digest = _watched_run(project, ticks, 0, 0, drawn)
+    for pair in range(int(pairs)):
+        # Who comes first changes, as the second of a pair finds a warmer machine.
+        for attached in sorted(times, reverse=bool(pair % 2)):
+            pages_of = int(count) if attached else 0
+            elapsed, found = _watched_run(project, ticks, attached, pages_of, drawn)
+            assert found == digest, "a run that is watched has another digest"
+            times[attached].append(elapsed)
+    alone, watched = times[0], times[int(servers)]
+    ratios = sorted(w / a for a, w in zip(alone, watched, strict=True))
     return {
-        "alone_us": alone / ticks * 1e6,
-        "watched_us": watched / ticks * 1e6,
-        "ratio": watched / alone,
+        "alone_us": statistics.median(alone) / ticks * 1e6,
+        "watched_us": statistics.median(watched) / ticks * 1e6,
+        "ratio": statistics.median(ratios),
+        "ratio_least": ratios[0],
+        "ratio_most": ratios[-1],
+        "drawn": statistics.median(drawn) / int(count),
     }
 
 
