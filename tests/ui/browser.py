@@ -18,7 +18,7 @@ import pytest
 
 WIDE, HIGH = 1360, 850
 _START_TRIES = 400
-_WAIT_TRIES = 200
+_WAIT_TRIES = 500
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 _FIREFOX = ("firefox-esr", "firefox")
 # Keys that are no characters: their names, and their code points in WebDriver.
@@ -47,7 +47,7 @@ class Browser(Protocol):
 
 
 def until(browser: Browser, script: str) -> Any:
-    """Return the first value of `script` that is true; fails the test if none comes in ten seconds."""
+    """Return the first value of `script` that is true; fails the test if none comes in half a minute."""
     found = None
     for _ in range(_WAIT_TRIES):
         found = browser.evaluate(script)

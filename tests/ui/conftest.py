@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("starlette", reason="needs the extra `ui`")
 pytest.importorskip("uvicorn", reason="needs the extra `ui`")
 
+from browser import Browser, browser
 from viewer_runs import crowd, forked, hostile, plain, torn, usual
 from viewer_server import Server, viewer
 
@@ -35,3 +36,19 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(runs: Path) -> Iterator[Server]:
     with viewer(runs) as served:
         yield served
+
+
+@pytest.fixture(scope="session", params=["chromium", "firefox"])
+def page(request: pytest.FixtureRequest) -> Iterator[Browser]:
+    with browser(request.param) as found:
+        yield found
+
+
+@pytest.fixture
+def no_complaints(page: Browser) -> Iterator[None]:
+    """Whatever a test does, the page throws nothing and its policy has nothing to refuse."""
+    page.complaints.clear()
+    yield
+    # That a request was refused, each browser notes in its own words.
+    refused = ("status of 4", "establish a connection", "was interrupted while the page was loading")
+    assert [said for said in page.complaints if not any(part in said for part in refused)] == []

@@ -2,55 +2,18 @@
 
 import json
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import HIGH, WIDE, Browser, browser, until
+from browser import HIGH, WIDE, Browser, until
+from page_steps import PAGES, address, click, drawn, text
 from test_ui_follow import recording, wait_for
 from viewer_server import Server, viewer
 
 from shell_projects import SLOW, project
 
-PAGES = ("timeline", "tick", "search", "inference", "compare", "fork")
-
-
-@pytest.fixture(scope="module", params=["chromium", "firefox"])
-def page(request: pytest.FixtureRequest) -> Iterator[Browser]:
-    with browser(request.param) as found:
-        yield found
-
-
-@pytest.fixture(autouse=True)
-def no_complaints(page: Browser) -> Iterator[None]:
-    """Whatever a test does, the page throws nothing and its policy has nothing to refuse."""
-    page.complaints.clear()
-    yield
-    # That a request was refused, each browser notes in its own words.
-    refused = ("status of 4", "establish a connection", "was interrupted while the page was loading")
-    assert [said for said in page.complaints if not any(part in said for part in refused)] == []
-
-
-def address(server: Server, name: str, **asked: object) -> str:
-    query = "&".join(f"{key}={value}" for key, value in asked.items())
-    return f"{server.origin}/#/{name}?{query}"
-
-
-def text(page: Browser) -> str:
-    return str(page.evaluate("document.body.innerText"))
-
-
-def drawn(page: Browser, how: str) -> None:
-    until(page, f"document.querySelector('.timeline')?.dataset.drawn === {json.dumps(how)}")
-
-
-def click(page: Browser, kind: str, told: str) -> None:
-    """Click the element of a kind with this text, as soon as there is one."""
-    every = f"[...document.querySelectorAll({json.dumps(kind)})]"
-    found = f"{every}.find((one) => one.textContent === {json.dumps(told)})"
-    until(page, f"Boolean({found})")
-    page.evaluate(f"{found}.click()")
+pytestmark = pytest.mark.usefixtures("no_complaints")
 
 
 def inked(page: Browser) -> int:

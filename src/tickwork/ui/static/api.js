@@ -20,7 +20,8 @@ async function answer(response) {
   let content;
   try {
     content = await response.json();
-  } catch {
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
     throw new Refused("the server's answer cannot be read", response.status);
   }
   if (!response.ok) throw new Refused(content.error ?? `the server says ${response.status}`, response.status);

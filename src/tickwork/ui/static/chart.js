@@ -4,9 +4,15 @@ import { h } from "/static/dom.js";
 
 const WIDE = 600;
 
+/** What the highest bar stands for: one that dwarfs all others, as a set-up does, is cut off. */
+function scale(values) {
+  const [first = 1, second = first] = [...values].sort((a, b) => b - a);
+  return Math.max(1, first > 4 * second ? second : first);
+}
+
 /** Bars by tick; `points` are `{tick, value, bad}`. `chosen(tick)` is called for a click. */
 export function bars(points, first, last, now, label, chosen, height = 70) {
-  const most = Math.max(1, ...points.map((point) => point.value));
+  const most = scale(points.map((point) => point.value));
   const wide = WIDE / Math.max(last - first + 1, 1);
   const svg = h(
     "svg",
@@ -19,11 +25,11 @@ export function bars(points, first, last, now, label, chosen, height = 70) {
       "aria-label": label,
     },
     points.map(({ tick, value, bad }) => {
-      const tall = Math.max((value / most) * (height - 6), 1.5);
+      const tall = Math.max(Math.min(value / most, 1) * (height - 6), 1.5);
       return h(
         "rect",
         {
-          class: `bar ${bad ? "bad" : ""}`,
+          class: `bar ${bad ? "bad" : ""} ${value > most ? "cut" : ""}`,
           x: (tick - first) * wide + wide * 0.1,
           y: height - tall,
           width: Math.max(wide * 0.8, 0.8),

@@ -52,6 +52,7 @@ export function inference(asked, { run }) {
     rows = [];
     turn += 1;
     fill(shown);
+    list.classList.remove("short");
     fill(list, loading("Looking for requests"));
     note("inference", {
       run,
@@ -151,9 +152,13 @@ export function inference(asked, { run }) {
     const answered = done !== undefined && !done.piece;
     const open = () => {
       fill(shown, requestView(row, run, tickNs));
-      shown.scrollIntoView({ behavior: "smooth", block: "nearest" });
+      // The list keeps its place above the request, and gives it room.
+      list.classList.add("short");
+      for (const other of list.querySelectorAll("tr[aria-selected]")) other.removeAttribute("aria-selected");
+      line.setAttribute("aria-selected", "true");
+      line.scrollIntoView({ block: "nearest" });
     };
-    return h(
+    const line = h(
       "tr",
       {
         class: "link",
@@ -185,6 +190,7 @@ export function inference(asked, { run }) {
       h("td", { class: "number" }, tokens(row)),
       h("td", { class: "number" }, count(row.batch)),
     );
+    return line;
   }
 
   begin();

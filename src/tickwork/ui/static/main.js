@@ -2,7 +2,7 @@
 
 import { ask } from "/static/api.js";
 import { failed, fill, h, said } from "/static/dom.js";
-import { count, statusChip } from "/static/format.js";
+import { count, plural, statusChip } from "/static/format.js";
 import { follow, watch } from "/static/follow.js";
 import { icon } from "/static/icons.js";
 import { isTyping, showKeys } from "/static/keys.js";
@@ -142,7 +142,7 @@ watch((standing, { lost, growing }) => {
     h(
       "span",
       { class: "dim" },
-      `${count(standing.end_tick - standing.first_tick)} ticks · ${count(standing.agents)} agents`,
+      `${plural(standing.end_tick - standing.first_tick, "tick")} · ${plural(standing.agents, "agent")}`,
     ),
     behind > 100 &&
       h("span", { class: "chip" }, `reading ${Math.floor((100 * standing.indexed) / standing.end_tick)} %`),

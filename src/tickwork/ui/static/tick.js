@@ -4,7 +4,7 @@ import { ask, Latest } from "/static/api.js";
 import { bars, steps } from "/static/chart.js";
 import { announce, empty, failed, fill, h, loading, said } from "/static/dom.js";
 import { standing, watch } from "/static/follow.js";
-import { bodyOf, coloured, count, size } from "/static/format.js";
+import { bodyOf, coloured, count, plural, size } from "/static/format.js";
 import { panel } from "/static/panel.js";
 import { go, numberOf } from "/static/route.js";
 import { saving } from "/static/save.js";
@@ -196,14 +196,16 @@ export function tick(asked, { run }) {
           bars(fuel, first, last, turn.tick, "Fuel by turn", to),
           h("br"),
           memory.length === 0
-            ? h("p", { class: "dim" }, "Its memory is known at snapshots, and none has it.")
+            ? h(
+                "p",
+                { class: "dim" },
+                "Its memory is known at snapshots, and none has it; [snapshots] every = N in the manifest makes one every N ticks.",
+              )
             : [
-                h(
-                  "h3",
-                  {},
-                  `Memory at ${memory.length} snapshots: ${size(memory.at(-1).value)}, of which it changed ${size(changed.at(-1).value)}`,
-                ),
-                steps(changed, turn.first_tick, end, turn.tick, "Memory changed, by snapshot"),
+                h("h3", {}, `Memory at ${plural(memory.length, "snapshot")}: ${size(memory.at(-1).value)}`),
+                steps(memory, turn.first_tick, end, turn.tick, "Memory, by snapshot", 44),
+                h("h3", {}, `Of it written by the agent: ${size(changed.at(-1).value)}`),
+                steps(changed, turn.first_tick, end, turn.tick, "Memory changed, by snapshot", 44),
               ],
         );
       })

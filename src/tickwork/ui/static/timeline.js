@@ -162,6 +162,7 @@ export function timeline(asked, { run }) {
       });
       if (found === null || closed) return;
       answer = found;
+      if (found.end_tick > found.first_tick) fill(cover);
       for (const row of found.rows) if (row.count === 1) names.set(row.index, row.id);
       if (!frame) frame = requestAnimationFrame(paint);
     } catch (error) {
