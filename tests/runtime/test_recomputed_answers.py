@@ -92,6 +92,8 @@ def test_an_answer_of_another_provider_is_used_and_its_difference_reported_on_de
     again = replay(copy, recompute=True)
     assert again.recomputed == found.recomputed + 1
     assert found.differences == ()
+    assert found.warnings == ("answers of models are used as they were recorded: 1 of provider cuda",)
+    assert again.warnings == ()
     (difference,) = again.differences
     assert "agent quick-0: model even gives another answer" in difference
     assert difference.endswith("when asked again (cuda, now cpu)")
@@ -132,7 +134,7 @@ def test_answers_of_another_runtime_or_processor_are_used_as_recorded_and_it_is_
     again = replay(copy, recompute=True)
     assert again.identical
     assert again.recomputed == 4
-    assert again.warnings == (f"recorded with {words}",)
+    assert again.warnings == (f"models may answer otherwise here: recorded with {words}",)
     with pytest.raises(RunFileError, match="only what computed its models' answers can go on with it"):
         resume(copy, ticks=1)
 

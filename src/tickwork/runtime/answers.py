@@ -37,12 +37,12 @@ class Answers:
         self._ready: dict[RequestKey, Completion | None] = {}
 
     @classmethod
-    def of(cls, run: RunSpec, places: Mapping[str, ModelPlace], *, memo: bool = True) -> Self | None:
-        """Return the answers of a run's models, None if it has none; raise a `TickworkError`.
+    def of(cls, run: RunSpec, places: Mapping[str, ModelPlace], *, memo: bool = True) -> Self:
+        """Return the answers of a run's models; raise a `TickworkError` if they cannot be served.
 
         Without `memo` every request is computed, also one that is equal to another.
         """
-        return cls(run, serve(run, places, memo=memo)) if run.models else None
+        return cls(run, serve(run, places, memo=memo))
 
     def begin(self, world: World) -> None:
         """Take on what a world waits for, where a run goes on."""

@@ -34,6 +34,7 @@ class Recomputation:
         self._strict = strict
         self._differing = 0
         self._told: list[str] = []
+        self._taken: dict[str, int] = {}
         self.count = 0
 
     @property
@@ -42,12 +43,25 @@ class Recomputation:
         more = self._differing - len(self._told)
         return (*self._told, f"and {more} more") if more else tuple(self._told)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was taken from the record without computing it again."""
+        return tuple(
+            f"answers of models are used as they were recorded: {count} of provider {provider}"
+            for provider, count in sorted(self._taken.items())
+        )
+
     def divergence(self, world: World, recorded: Entry) -> Divergence | None:
         """Compare the completions of the world's tick; return the first that must not differ and does."""
         pending = world.requests.pending
         self._answers.keep_only(pending)
         found = {_key(each): each for each in recorded.arrivals.completions}
-        due = [pending[key] for key, each in found.items() if self._every or each.recomputable]
+        due = []
+        for key, each in found.items():
+            if self._every or each.recomputable:
+                due.append(pending[key])
+            else:
+                self._taken[each.provider] = self._taken.get(each.provider, 0) + 1
         for request in due:
             self._answers.submit(request)
         for request in self._compared(world, due, found):
@@ -113,9 +127,8 @@ def open_recomputation(run: RunSpec, header: Header, *, every: bool) -> Opened:
         answers = Answers.of(run, places, memo=False)
     except TickworkError as error:
         return Opened(None, f"the answers of models are used as they were recorded: {error}")
-    if answers is None:
-        return Opened(None, None)
-    return Opened(Recomputation(run, answers, every=every, strict=fault is None), fault)
+    warning = None if fault is None else f"models may answer otherwise here: {fault}"
+    return Opened(Recomputation(run, answers, every=every, strict=fault is None), warning)
 
 
 def _key(completion: Completion) -> RequestKey:

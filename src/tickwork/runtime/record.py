@@ -197,8 +197,8 @@ class Run:
 
     def _open_answers(self, undo: contextlib.ExitStack) -> None:
         """Let the models be served that the specification has, if it has any."""
-        self._answers = Answers.of(self.project.spec, self.project.models)
-        if self._answers is not None:
+        if self.project.spec.models:
+            self._answers = Answers.of(self.project.spec, self.project.models)
             undo.callback(self._answers.close)
 
     def _bad_line(self, bad: BadLine) -> None:

@@ -96,6 +96,8 @@ def replay(
                     break
                 if progress is not None:
                     progress(stored.tick)
+        if again is not None:
+            warnings += again.warnings
         if divergence is None:
             divergence = _end_fault(rerun)
             if reader.end is None:
