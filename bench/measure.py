@@ -6,6 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import exploring
 import viewing
 
 from tickwork.bench.projects import AGENTS, TICKET, desk_project, tiny_project
@@ -415,6 +416,8 @@ MEASUREMENTS = {
     "readers": readers,
     "viewers": viewing.viewers,
     "windows": viewing.windows,
+    "explored": exploring.explored,
+    "planted": exploring.planted,
     "tiny-sum": tiny_sum,
     "speedup": speedup,
     "python-speedup": python_speedup,

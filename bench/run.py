@@ -15,6 +15,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import exploring
+
 from tickwork.bench.measurements import machine
 
 HERE = Path(__file__).parent
@@ -278,6 +280,31 @@ def windows(_repeat: int) -> list[tuple[str, float, str]]:
 
 
 WHICH = {"cold": "first answer of a fresh viewer", "p50": "median of 20", "worst": "the worst of them"}
+
+
+def explore(repeat: int) -> list[tuple[str, float, str]]:
+    """Explored runs a second on one thread, and what becomes of each planted bug within 2,000 runs."""
+    figures = repeated(repeat, "explored", 10, 50)
+    rows = []
+    for language in ("C", "Python"):
+        rows += [
+            (f"10 {language} agents, 50 ticks", figures[f"{language}_per_s"], "runs/s"),
+            ("  of processor time", figures[f"{language}_per_processor_s"], "runs/s"),
+        ]
+    for name in exploring.systems():
+        found = measure("planted", name, 2000)
+        rows += [
+            (f"{name}: runs up to the first that fails", found["runs"], ""),
+            ("  faults in it", found["faults_found"], ""),
+            ("  faults left", found["faults_left"], ""),
+            ("  shrinking, recording and telling", found["shrink_s"], "s"),
+            ("  runs of the correct twin", found["twin_runs"], ""),
+            ("  of them failing", found["twin_failures"], ""),
+            ("  of them a second", found["twin_runs_per_s"], "runs/s"),
+        ]
+    return rows
+
+
 BENCHMARKS = {
     "turns": turns,
     "peers": against_peers,
@@ -292,6 +319,7 @@ BENCHMARKS = {
     "readers": followed,
     "viewers": watched,
     "windows": windows,
+    "explore": explore,
 }
 
 

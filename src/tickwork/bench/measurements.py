@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+from tickwork.bench.exploring import explored
 from tickwork.bench.projects import TICKET, desk_project, tiny_project
 from tickwork.core.messages import NO_ARRIVALS
 from tickwork.pool.choose import Workers
@@ -111,10 +112,24 @@ def start(agents: int, ticks: int, repeat: int) -> Iterator[Row]:
         yield Row("start", f"{count} {kind} agents, compiled before", statistics.median(times) * 1e3, "ms")
 
 
+def explore(agents: int, ticks: int, repeat: int) -> Iterator[Row]:
+    """Measure how many runs a second are explored, with faults and checks, on one thread."""
+    rates: dict[str, list[tuple[float, float]]] = {}
+    for _ in range(repeat):
+        for found in explored(agents, ticks):
+            rates.setdefault(found.language, []).append((found.runs_per_s, found.runs_per_processor_s))
+    for language, pairs in rates.items():
+        by_clock, by_processor = (statistics.median(column) for column in zip(*pairs, strict=True))
+        case = f"{agents} {language} agents, {ticks} ticks"
+        yield Row("explore", case, by_clock, "runs/s")
+        yield Row("explore", f"{case}, of processor time", by_processor, "runs/s")
+
+
 BENCHMARKS = {
     "turns": Benchmark("tiny C agents, on each pool, with and without the journal", 200, 1000, turns),
     "python": Benchmark("Python agents that pass JSON on", 50, 100, python),
     "start": Benchmark("how long agents take to start", 1000, 1, start),
+    "explore": Benchmark("how many runs a second are explored", 10, 50, explore),
 }
 
 

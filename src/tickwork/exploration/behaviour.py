@@ -24,14 +24,12 @@ Subscribers = dict[str, tuple[str, ...]]
 _memo: dict[tuple[object, ...], int] = {}
 
 
-def feature(*parts: object) -> int:
+def feature(parts: tuple[object, ...]) -> int:
     """Return the number of a feature; parts are texts and small numbers."""
-    found = _memo.get(parts)
-    if found is None:
-        if len(_memo) >= _MEMO_MAX:
-            _memo.clear()
-        data = repr(parts).encode("utf-8", "backslashreplace")
-        found = _memo[parts] = int.from_bytes(blake3(data).digest(length=_FEATURE_BYTES), "little")
+    if len(_memo) >= _MEMO_MAX:
+        _memo.clear()
+    data = repr(parts).encode("utf-8", "backslashreplace")
+    found = _memo[parts] = int.from_bytes(blake3(data).digest(length=_FEATURE_BYTES), "little")
     return found
 
 
@@ -40,7 +38,6 @@ class Behaviour:
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[str, str]] = {}
-        self._found: dict[int, None] = {}
         self._seen: set[tuple[object, ...]] = set()
 
     def add(
@@ -83,7 +80,8 @@ class Behaviour:
         for agent in world.agents:
             self._seen.add(("status", agent.spec.id, str(agent.status)))
         self._seen.add(("ended", ended, world.tick.bit_length()))
-        return tuple(sorted([feature(*parts) for parts in self._seen]))
+        known = _memo.get
+        return tuple(sorted([known(parts) or feature(parts) for parts in self._seen]))
 
 
 def signature(features: Sequence[int]) -> int:
