@@ -14,7 +14,7 @@ from tickwork.exploration.crew import JOBS_MAX
 from tickwork.exploration.findings import Reported
 from tickwork.exploration.hunt import SEEDS_DEFAULT, Hunted, Wishes, hunt
 from tickwork.exploration.plans import parse_mix
-from tickwork.exploration.story import fault_text
+from tickwork.exploration.story import counted, fault_text
 from tickwork.runtime.assemble import load_project
 from tickwork.runtime.clock import monotonic_s
 
@@ -137,8 +137,9 @@ def _show(hunted: Hunted, folder: Path, seeds: int) -> None:
         if shrunk is None:
             continue
         print_line(
-            f"  shrunk to seed {shrunk.case.seed}, {len(shrunk.case.faults)} faults, "
-            f"{len(shrunk.project.spec.agents)} agents, {shrunk.explored.ticks} ticks ({one.runs} runs tried)"
+            f"  shrunk to seed {shrunk.case.seed}, {counted(len(shrunk.case.faults), 'fault')}, "
+            f"{counted(len(shrunk.project.spec.agents), 'agent')}, {counted(shrunk.explored.ticks, 'tick')} "
+            f"({counted(one.runs, 'run')} tried)"
         )
         for fault in shrunk.case.faults:
             print_line(f"    {fault_text(fault)}")

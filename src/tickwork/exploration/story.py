@@ -41,8 +41,8 @@ def story(path: Path, shrunk: Shrunk, number: int, checks: tuple[Check, ...], ch
         f"> {failure.message}",
         "",
         *_claim(failure, checks),
-        f"Case {number}: seed {case.seed}, {_count(len(case.faults), 'fault')}, "
-        f"{_count(len(spec.agents), 'agent')}, {_count(shrunk.explored.ticks, 'tick')}.",
+        f"Case {number}: seed {case.seed}, {counted(len(case.faults), 'fault')}, "
+        f"{counted(len(spec.agents), 'agent')}, {counted(shrunk.explored.ticks, 'tick')}.",
         "",
         "## What was broken",
         "",
@@ -70,7 +70,8 @@ def story(path: Path, shrunk: Shrunk, number: int, checks: tuple[Check, ...], ch
     return "\n".join(lines)
 
 
-def _count(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
+    """Return a number of things in words, as `1 fault` or `2 faults`."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
