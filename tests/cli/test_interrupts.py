@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time  # noqa: TID251 - waits for a process
+from pathlib import Path
 
 import pytest
 from wasmtime import wat2wasm
@@ -49,6 +50,19 @@ def wait_until(condition):
 
 def has_content(path):
     return lambda: path.exists() and path.stat().st_size > 0
+
+
+def has_open(process, path):
+    """Whether the process has come as far as to open a file: how long that takes is the machine's affair."""
+    opened = Path(f"/proc/{process.pid}/fd")
+
+    def found():
+        try:
+            return any(link.readlink() == path for link in opened.iterdir())
+        except OSError:
+            return False
+
+    return found
 
 
 def check_replays(file, *, status, at_least=1):
@@ -197,7 +211,7 @@ def test_an_interrupted_replay_says_nothing_and_changes_nothing(tmp_path):
     assert tickwork_here("run", folder, "--ticks", 1000, "--out", file).code == 0
     content = file.read_bytes()
     with start("replay", file) as process:
-        time.sleep(1)
+        wait_until(has_open(process, file))
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=WAIT_S)
     assert (process.returncode, out, err) == (130, "", "")
