@@ -17,6 +17,8 @@ from tickwork.inference.providers import SessionSettings
 
 MODELS = Path(__file__).parent.parent / "data" / "models"
 FREE = tuple(f"{family}-{kind}" for family in ("llama", "qwen2", "phi3") for kind in ("fp32", "int4", "int8"))
+# Made for GPUs, with keys and values of 16 bits.
+HALF = "llama-fp16"
 CONTEXT = 400
 _WORDS = (
     "the buyer offers twelve crates of apples for nine coins",

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from model_folders import CONTEXT, FREE, MODELS, answers, mixed_requests, opened, request, verdict_of
+from model_folders import CONTEXT, FREE, HALF, MODELS, answers, mixed_requests, opened, request, verdict_of
 
 from tickwork.inference.language.engine import EngineSettings
 from tickwork.inference.language.load import LoadSettings, make_engine, open_weights
@@ -26,7 +26,7 @@ COMPANIES = (
 THREADS = (1, 2, 8)
 
 
-@pytest.mark.parametrize(("name", "variant"), [*((name, "") for name in FREE), *LIMITED])
+@pytest.mark.parametrize(("name", "variant"), [*((name, "") for name in (*FREE, HALF)), *LIMITED])
 def test_company_arrival_chunks_threads_and_prefix_cache_change_no_answer(name: str, variant: str) -> None:
     alone = answers(opened(name, ALONE, threads=1, variant=variant), REQUESTS, arrivals=None)
     assert len(alone) == len(REQUESTS)

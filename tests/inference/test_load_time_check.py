@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from model_folders import FREE, MODELS, opened, verdict_of
+from model_folders import FREE, HALF, MODELS, opened, verdict_of
 
 from tickwork.inference.errors import ModelError
 from tickwork.inference.invariance import (
@@ -25,8 +25,8 @@ from tickwork.inference.providers import SessionSettings, basis, open_session
 NOTHING_KNOWN = Graph((Operator("GroupQueryAttention", {}, ()),), frozenset())
 
 
-@pytest.mark.parametrize("name", FREE)
-def test_builder_models_of_32_bits_and_of_small_blocks_are_served_freely(name: str) -> None:
+@pytest.mark.parametrize("name", [*FREE, HALF])
+def test_builder_models_of_floats_and_of_small_blocks_are_served_freely(name: str) -> None:
     verdict = verdict_of(name)
     assert verdict.serving == Serving("free", "free", "free")
     assert all(finding.held for finding in verdict.findings)

@@ -61,6 +61,8 @@ LIMITED = {
     "pad": ("int4", ("accuracy_level=0", "block_size=32")),
     "even": ("int4", ("accuracy_level=4", "block_size=128")),
 }
+# Meant for GPUs; the CPU serves it, too.
+HALF = {"fp16": ("fp16", ())}
 CONVERSATIONS = [
     [{"role": "user", "content": "hello"}],
     [
@@ -136,9 +138,10 @@ def golden(model: torch.nn.Module, source: Path) -> list[dict[str, object]]:
 
 
 def run_builder(source: Path, target: Path, precision: str, options: tuple[str, ...]) -> None:
-    """Run onnxruntime-genai's model builder."""
+    """Run onnxruntime-genai's model builder; it makes 16-bit floats for GPUs only."""
     command = [sys.executable, "-m", "onnxruntime_genai.models.builder"]
-    command += ["-i", str(source), "-o", str(target), "-p", precision, "-e", "cpu", "-c", str(source)]
+    command += ["-i", str(source), "-o", str(target), "-p", precision, "-c", str(source)]
+    command += ["-e", "cuda" if precision == "fp16" else "cpu"]
     if options:
         command += ["--extra_options", *options]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -152,7 +155,7 @@ def main(out: Path) -> None:
             model = make_model(family)
             model.save_pretrained(source)
             make_tokenizer(source)
-            wanted = PRECISIONS | LIMITED if family == "llama" else PRECISIONS
+            wanted = PRECISIONS | LIMITED | HALF if family == "llama" else PRECISIONS
             for name, (precision, options) in wanted.items():
                 target = out / f"{family}-{name}"
                 shutil.rmtree(target, ignore_errors=True)
