@@ -25,7 +25,7 @@ export function inference(asked, { run }) {
     on: { change: begin },
   });
   const told = h("span", { class: "dim", role: "status" });
-  const list = h("div", { class: "panel" }, loading());
+  const list = h("div", { class: "panel requests" }, loading());
   const shown = h("div", { class: "below" });
   const node = h(
     "div",
@@ -177,7 +177,7 @@ export function inference(asked, { run }) {
         { class: "number" },
         h("a", { href: link("tick", { run, tick: row.tick, agent: row.agent }) }, count(row.tick)),
       ),
-      h("td", {}, said(row.agent)),
+      h("td", { class: "clip" }, said(row.agent)),
       h("td", { class: "clip" }, said(row.target)),
       h("td", { class: "clip" }, promptOf(row)),
       h("td", { class: "clip" }, outputOf(row)),
