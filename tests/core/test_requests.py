@@ -18,6 +18,7 @@ from tickwork.core.quiet import is_quiet
 from tickwork.core.requests import arrivals_fault, asked, schedule
 from tickwork.core.spec import ModelSpec
 from tickwork.core.step import plan
+from tickwork.core.supervision import OnFailure, Supervision
 from tickwork.core.world import World
 
 MODEL = ModelSpec(
@@ -183,6 +184,20 @@ def test_requests_of_an_agent_that_ends_are_cancelled(end: str) -> None:
     assert ticked.settled.asked == ()
     assert [request.agent for request in ticked.after.requests.pending.values()] == [1]
     assert arrivals_fault(ticked.after.requests, ticked.after.tick, answers(ticked.after)) is None
+
+
+@pytest.mark.parametrize(("how", "cancelled"), [(OnFailure.RESTART, ((1, 0, 0),)), (OnFailure.ROLLBACK, ())])
+def test_a_restart_cancels_requests_and_a_rollback_keeps_those_that_the_old_memory_knows(
+    how: OnFailure, cancelled: tuple[object, ...]
+) -> None:
+    world = world_of(powerful("a", supervision=Supervision(how), every_tick=True))
+    world = tick(world, {"a": [ask(request=4)]}).after
+    ticked = tick(world, {"a": failed()})
+    assert ticked.settled.cancelled == cancelled
+    assert len(ticked.after.requests.pending) == 1 - len(cancelled)
+    due = ticked.after
+    inbox = tick(due, {"a": []}, answers(due)).planned.turns[0].inbox
+    assert [message.reply_to for message in inbox if message.topic == "reply"] == [4] * (1 - len(cancelled))
 
 
 def test_a_world_that_waits_for_an_answer_is_not_idle_and_its_tick_is_not_quiet() -> None:
