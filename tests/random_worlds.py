@@ -128,7 +128,7 @@ def _agent(draw: random.Random, name: str, language: str, neighbours: Sequence[s
         preamble=python_preamble("wanderer.py", source) if language == "python" else b"",
         subscribe=("news",) if draw.random() < 0.2 else (),
         limits=_limits(draw),
-        every_tick=draw.random() < 0.3,
+        every_tick=draw.random() < 0.5,
         supervision=_supervision(draw),
     )
 
@@ -145,7 +145,7 @@ def _grants(draw: random.Random) -> Grants:
 
 
 def _limits(draw: random.Random) -> Limits:
-    if draw.random() < 0.6:
+    if draw.random() < 0.8:
         return Limits(fuel_per_turn=5_000_000)
     return Limits(
         fuel_per_turn=draw.choice([2_000, 200_000, 5_000_000]),
@@ -166,7 +166,7 @@ def _supervision(draw: random.Random) -> Supervision | None:
     )
 
 
-def random_fault(  # noqa: PLR0911 - one for each kind
+def _fault(  # noqa: PLR0911 - one for each kind
     draw: random.Random, names: Sequence[str], ticks: int
 ) -> Fault:
     """Return a fault of a drawn kind; names and places are such that it may well hit something."""
@@ -200,7 +200,7 @@ def random_fault(  # noqa: PLR0911 - one for each kind
 def _faults(draw: random.Random, names: Sequence[str]) -> FaultPlan | None:
     if draw.random() < 0.3:
         return None
-    explicit = tuple(random_fault(draw, names, TICKS) for _ in range(draw.randrange(12)))
+    explicit = tuple(_fault(draw, names, TICKS) for _ in range(draw.randrange(12)))
     rates = tuple(
         FaultRate(draw.choice(_RATES), draw.choice([0.01, 0.05, 0.3]), agents=(draw.choice(["*", names[0]]),))
         for _ in range(draw.choice([0, 0, 1, 3]))

@@ -77,7 +77,7 @@ static tw_result act(uint64_t random, tw_inbox inbox) {
     case 7: pile_up(random >> 8); break;
     case 8: if ((random >> 8) % 6 == 0) tw_spawn(worker_id(), tw_str("worker"), tw_str("")); break;
     case 9: if ((random >> 8) % 24 == 0) tw_stop(tw_str("done")); break;
-    case 10: if ((random >> 8) % 8 == 0) return fail(random >> 16); break;
+    case 10: if ((random >> 8) % 16 == 0) return fail(random >> 16); break;
     case 11: if (inbox.count) tw_reply(inbox.first, tw_str("ticket"), body()); break;
     default: tw_send(to, tw_str("ticket"), body());
   }
@@ -92,7 +92,7 @@ static tw_result on_step(const tw_context *now, tw_inbox inbox) {
     mix(message->topic);
     mix(message->body);
   }
-  for (uint64_t left = tw_random(&random) % 4; left; left--) {
+  for (uint64_t left = 1 + tw_random(&random) % 3; left; left--) {
     tw_result failed = act(tw_random(&random) ^ hash % 1024, inbox);
     if (failed) return failed;
   }

@@ -20,7 +20,7 @@ class Wanderer(Agent):
         for message in inbox:
             self.crc = zlib.crc32(message.body, self.crc)
             self.history.append(f"{message.sender} {message.topic} {self.crc}")
-        for _ in range(random.randrange(4)):
+        for _ in range(1 + random.randrange(3)):
             self.act(inbox)
 
     def act(self, inbox: Sequence[Message]) -> None:
@@ -51,7 +51,7 @@ class Wanderer(Agent):
                 self.spawn("worker", f"worker/{self.crc % 100000}")
             case 8 if self.crc % 24 == 0:
                 self.stop("done")
-            case 9 if self.crc % 6 == 0:
+            case 9 if self.crc % 12 == 0:
                 raise ValueError(self.crc)
             case 10 if inbox:
                 self.reply(inbox[0], "ticket", body)

@@ -22,12 +22,15 @@ from pathlib import Path
 import pytest
 
 import random_worlds
-from random_worlds import RandomWorld, random_fault, random_world
+from random_worlds import RandomWorld, random_world
 from tickwork.core.entry import decode_entry
 from tickwork.core.faults import kind_of
-from tickwork.exploration.case import Case
-from tickwork.exploration.execution import digests_of
-from tickwork.exploration.reproduce import chain_of
+from tickwork.exploration.case import Case, Horizon
+from tickwork.exploration.draws import Draws
+from tickwork.exploration.events import events_of
+from tickwork.exploration.execution import TICKS, Explored, digests_of
+from tickwork.exploration.plans import DRAWN_KINDS, FaultMix, vary
+from tickwork.exploration.reproduce import chain_of, record_case
 from tickwork.exploration.stage import Stage, read_lines
 from tickwork.journal.reader import RunReader
 from tickwork.journal.writer import Durability
@@ -47,6 +50,9 @@ WORKERS = (0, 1, 2, 3) if kernel_fault() is None else (0,)
 KILLED = 0.15
 KILLS_MAX = 6
 _NEVER = 1 << 60
+# Cases that are explored of each world.
+CASES = 3
+EVERY_FAULT = FaultMix(tuple((kind, 1) for kind in DRAWN_KINDS), everyone=True)
 
 Rows = list[tuple[int, bytes, bytes, bytes, bytes]]
 
@@ -90,17 +96,32 @@ def fork_and_go_on(path: Path, out: Path, tick: int, draw: random.Random) -> Non
         run.run_to_end()
 
 
-def explored(world: RandomWorld, ticks: int, draw: random.Random) -> object:
-    """Return the chain of the world's case, on a stage where another one was run before."""
-    names = [agent.id for agent in world.project.spec.agents]
-    other = Case(draw.getrandbits(64), tuple(random_fault(draw, names, ticks) for _ in range(3)))
-    stage = Stage(world.project, read_lines(world.project, ticks))
+def explore(world: RandomWorld, path: Path, draw: random.Random, told: Counter[str]) -> None:
+    """Run cases of the world from one setup, with faults for what happens in it, and record each of them."""
+    project, ticks = world.project, len(rows_of(path))
+    lines = read_lines(project, ticks)
+    horizon = Horizon(ticks, until_idle=False, must_idle=False)
+    plain = Case(project.spec.seed)
+    stage = Stage(project, lines)
     try:
-        for case in (Case(world.project.spec.seed), other):
-            digests_of(stage, case, ticks)
-        return digests_of(stage, Case(world.project.spec.seed), ticks)
+        chain = chain_of(path)
+        assert digests_of(stage, plain, ticks) == chain
+        with RunReader.open(path) as reader:
+            events = events_of(project.spec, [decode_entry(one.entry) for one in reader.entries()], {})
+        for _ in range(CASES):
+            seed = draw.choice([plain.seed, draw.getrandbits(64)])
+            case = Case(seed, vary((), events, EVERY_FAULT, Draws(draw.getrandbits(64))))
+            found = Explored(None, TICKS, ticks, digests_of(stage, case, ticks))
+            file = path.with_name("case.tick")
+            # Fails unless the recorded run's digests are those of the explored one.
+            record_case(project, case, lines, horizon, found, file, force=True)
+            again = replay(file, workers=draw.choice(WORKERS))
+            assert again.identical, again
+            note_kinds(rows_of(file), told)
+        assert digests_of(stage, plain, ticks) == chain
     finally:
         stage.close()
+    told["runs"] += 2 + 3 * CASES
 
 
 def try_world(seed: int, folder: Path, told: Counter[str]) -> None:
@@ -122,8 +143,8 @@ def try_world(seed: int, folder: Path, told: Counter[str]) -> None:
     with Recording.open(path) as recording, Recording.open(folder / "again.tick") as other:
         for tick in draw.sample(range(ticks + 1), min(3, ticks + 1)):
             assert recording.at(tick).digests == other.at(tick).digests
-    assert explored(world, ticks, draw) == chain_of(path)
-    told["runs"] += 5
+    told["runs"] += 2
+    explore(world, path, draw, told)
     if draw.random() < KILLED:
         outputs = (folder / "told.jsonl").read_bytes()
         told["kills"] += kill_and_go_on(world, folder / "killed", draw)
@@ -138,6 +159,11 @@ def count(world: RandomWorld, rows: Rows, told: Counter[str]) -> None:
     told["worlds"] += 1
     told["ticks"] += len(rows)
     told.update(f"with {name}" for name, has in world.spec_says().items() if has)
+    note_kinds(rows, told)
+
+
+def note_kinds(rows: Rows, told: Counter[str]) -> None:
+    """Note which faults hit, how turns ended and what was refused in a run, each once."""
     kinds = set()
     for row in rows:
         entry = decode_entry(row[1])
