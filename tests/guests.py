@@ -72,6 +72,23 @@ def chatter() -> bytes:
 
 
 @functools.cache
+def drawer() -> bytes:
+    """Return a chatter that reads its random stream in every step and never in its setup."""
+    return wat(
+        imports="""(import "wasi_snapshot_preview1" "random_get"
+          (func $random_get (param i32 i32) (result i32)))""",
+        setup="(i32.store (i32.const 72) (local.get $config)) (i32.store (i32.const 76) (local.get 3))"
+        " (i32.const 16)",
+        step="""
+          (drop (call $random_get (i32.const 256) (i32.const 8)))
+          (i64.store (i32.const 264) (i64.add (i64.mul (i64.load (i32.const 264)) (i64.const 31))
+            (i64.extend_i32_u (local.get $count))))
+          (i32.const 48)""",
+        extra=CHATTER,
+    )
+
+
+@functools.cache
 def image_guest() -> bytes:
     """Return a guest that answers as its config says.
 

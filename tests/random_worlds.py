@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 import travel_worlds
-from guests import chatter
+from guests import chatter, drawer
 from tickwork.core.digest import content_hash
 from tickwork.core.fault_plan import FaultPlan
 from tickwork.core.faults import (
@@ -50,7 +50,7 @@ from tickwork.runtime.resume import resume
 from tickwork.runtime.schedule import SnapshotSettings
 
 AGENTS = Path(__file__).parent / "shell_agents"
-LANGUAGES = ("c", "wat", "rust", "js", "python")
+LANGUAGES = ("c", "wat", "wasi", "rust", "js", "python")
 _COSTLY = ("js", "python")
 TICKS = 40
 # Faults that only hit requests to models and tools find nothing here.
@@ -88,6 +88,7 @@ def code(language: str) -> bytes | None:
     made: dict[str, Callable[[], bytes]] = {
         "c": lambda: build_c(AGENTS / "wanderer.c"),
         "wat": chatter,
+        "wasi": drawer,
         "rust": travel_worlds.DEDUP.read_bytes,
         "js": travel_worlds.js_component,
         "python": python_guest,
@@ -110,7 +111,7 @@ def _config(language: str, neighbours: Sequence[str]) -> bytes:
             return b'{"window": 6, "likeness": 60}'
         case "js":
             return b"7"
-        case "wat":
+        case "wat" | "wasi":
             return neighbours[0].encode()
     return " ".join(neighbours).encode()
 

@@ -5,13 +5,19 @@ from pathlib import Path
 import pytest
 from planted_systems import SYSTEMS, planted, twin
 
+from guests import drawer
+from tickwork.core.digest import content_hash
 from tickwork.core.faults import CrashAfter, CrashBefore, Drop, Pause, StarveFuel
+from tickwork.core.grants import Capability, Grant
+from tickwork.core.spec import AgentSpec, RunSpec
 from tickwork.exploration.campaign import Campaign
 from tickwork.exploration.case import Case, Horizon
 from tickwork.exploration.execution import digests_of, run_case
 from tickwork.exploration.explorer import Explorer
 from tickwork.exploration.reproduce import record_case
+from tickwork.exploration.stage import Stage
 from tickwork.runtime.assemble import load_project
+from tickwork.runtime.project import Project
 from tickwork.testing import assert_replays
 
 DICE = """
@@ -100,6 +106,50 @@ def test_one_setup_serves_all_seeds_where_setup_draws_nothing() -> None:
         found = {explorer.run(Case(seed, alone)).digests for seed in range(12)}
         assert len(found) > 1
         assert explorer.stage.setups == 1
+
+
+def drawers() -> Project:
+    """Two agents that draw in each step, and whose allocators are mutable globals."""
+    module = content_hash(drawer())
+    agents = tuple(
+        AgentSpec(name, "d", module, other.encode(), (Grant(Capability.SEND, "*"),), every_tick=True)
+        for name, other in (("a", "b"), ("b", "a"))
+    )
+    spec = RunSpec(name="drawn", seed=3, start_ns=0, tick_ns=1, floats="portable", agents=agents)
+    return Project(spec, {module: drawer()})
+
+
+def test_seeds_reach_what_is_drawn_after_setup(tmp_path: Path) -> None:
+    project = drawers()
+    horizon = Horizon(6, until_idle=False, must_idle=False)
+    stage = Stage(project)
+    try:
+        digests = []
+        for seed in (3, 4, 3, 5):
+            explored = run_case(stage, Case(seed), horizon)
+            record_case(project, Case(seed), (), horizon, explored, tmp_path / "x.tick", force=True)
+            digests.append(explored.digests)
+        assert stage.setups == 1
+        assert digests[0] == digests[2]
+        assert len(set(digests)) == 3
+    finally:
+        stage.close()
+
+
+def test_agents_stand_after_a_case_as_they_stood_before_it() -> None:
+    """Memory, globals and streams, also of those who were made anew because they failed."""
+    for project in (twin("early_acknowledgement"), twin("lost_update"), drawers()):
+        agents = range(len(project.spec.agents))
+        horizon = Horizon(20, until_idle=True, must_idle=False)
+        with Explorer.of(project) as explorer:
+            stage = explorer.stage
+            loop, _ = stage.begin(Case(0))
+            before = [stage.pool.image(loop.world, agent) for agent in agents]
+            crashed = project.spec.agents[1].id
+            for faults in ((), (CrashBefore(3, crashed),), (Pause(2, crashed, 9),)):
+                run_case(stage, Case(0, faults), horizon)
+                loop, _ = stage.begin(Case(0))
+                assert [stage.pool.image(loop.world, agent) for agent in agents] == before
 
 
 def test_nothing_of_a_case_is_left_for_the_next() -> None:
