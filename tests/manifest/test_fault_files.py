@@ -100,6 +100,11 @@ def test_a_plan_that_is_written_reads_back_as_the_same(plan):
         ('[[rates]]\nkind = "drop"\nrate = 1.1', 3, ["between 0 and 1"]),
         ('[[rates]]\nkind = "drop"\nrate = 0.1\nfuel = 3', 4, ["means nothing for drop"]),
         ("[[rates]]\nkind = 'drop'\nrate = nan", 3, ["between 0 and 1"]),
+        (
+            '[[rates]]\nkind = "drop"\nrate = 0.1\nfirst = 5\nlast = 2',
+            1,
+            ["rates[0]", "last, 2, is before first, 5", "exchange them"],
+        ),
         ("faults = 3", 1, ["must be an array"]),
         ("fault = []", 1, ["unknown key", "did you mean 'faults'"]),
     ],

@@ -167,8 +167,13 @@ def _rate_fault(rate: FaultRate) -> str | None:
     # Written so that what is no number at all is refused too.
     if not 0.0 <= rate.rate <= 1.0:
         return "rate must be between 0 and 1"
-    if rate.first < 0 or (rate.last is not None and rate.last < rate.first) or (rate.last or 0) > _U64_MAX:
-        return "first must not be negative, and last not before it"
+    for name, tick in (("first", rate.first), ("last", rate.last or 0)):
+        if not 0 <= tick <= _U64_MAX:
+            return f"{name} must be between 0 and {_U64_MAX}"
+    if rate.last is not None and rate.last < rate.first:
+        return (
+            f"last, {rate.last}, is before first, {rate.first}: no tick is left; exchange them, or remove one"
+        )
     least = 0 if rate.kind == Duplicate.__struct_config__.tag else 1
     if not least <= rate.ticks <= RATE_TICKS_MAX:
         return f"ticks must be between {least} and {RATE_TICKS_MAX}"
