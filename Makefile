@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: venv demo test test-webgpu test-company lint types imports check bench fuzz soak sanitize clean
+.PHONY: venv demo test test-webgpu test-company lint types imports check bench bench-inference fuzz soak sanitize clean
 
 venv: $(STAMP)
 
@@ -52,6 +52,12 @@ imports: venv
 bench: venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r bench/peers/requirements.txt
 	$(BIN)/python bench/run.py
+
+# The peers bring their own onnxruntime, so they have an environment of their own; torch makes it a large one.
+bench-inference: venv
+	$(PYTHON) -m venv build/peers
+	build/peers/bin/python -m pip install --quiet --disable-pip-version-check -r bench/peers/language.txt
+	$(BIN)/python bench/inference.py build/bench-models --peers build/peers/bin/python
 
 # The same laws and attacks as in `make test`, with many more examples.
 fuzz: venv

@@ -1,6 +1,6 @@
 """Measures the engine for language models against its peers, and what its rules cost.
 
-    python bench/inference.py MODELS [NAME ...] [--peers PYTHON] [--rounds N] [--json FILE]
+    python bench/inference.py MODELS [NAME ...] [--peers PYTHON] [--rounds N] [--callers N] [--json FILE]
 
 MODELS is the folder for the model, which bench/peers/language_model.py makes there unless it already has;
 PYTHON the interpreter that has what bench/peers/language.txt lists. llama.cpp is measured too where that
@@ -27,7 +27,6 @@ WORKER = Path(__file__).parent / "peers" / "language.py"
 BUILDER = Path(__file__).parent / "peers" / "language_model.py"
 BATCHES = (1, 4, 16)
 STEPS = {1: 32, 4: 20, 16: 10}
-CALLERS = 100
 OURS = "tickwork"
 VERSIONS = (
     "import json, importlib.metadata as m\n"
@@ -70,8 +69,8 @@ class Worker:
 class Bench:
     """What all measurements share."""
 
-    def __init__(self, models: Path, peers: str, rounds: int) -> None:
-        self.models, self.peers, self.rounds = models, peers, rounds
+    def __init__(self, models: Path, peers: str, rounds: int, callers: int) -> None:
+        self.models, self.peers, self.rounds, self.callers = models, peers, rounds, callers
         self.llama = "llama_cpp_python" in versions(peers)
 
     @contextmanager
@@ -148,10 +147,10 @@ class Bench:
         found: list[dict[str, Any]] = []
         for name in names:  # each in a fresh process: the cache starts empty
             with self.workers((name,)) as (worker,):
-                found.append(worker.ask(f"first {CALLERS}"))
+                found.append(worker.ask(f"first {self.callers}"))
         for name, figures in zip(names, found, strict=True):
             rows += [
-                (f"{name}: time to first token, first of {CALLERS}", figures["first_s"], "s"),
+                (f"{name}: time to first token, first of {self.callers}", figures["first_s"], "s"),
                 ("  median", figures["median_s"], "s"),
                 ("  last", figures["last_s"], "s"),
             ]
@@ -183,14 +182,17 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASUREMENTS)}; all if none")
     parser.add_argument("--peers", default=sys.executable, metavar="PYTHON")
     parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--callers", type=int, default=100, help="who share a prompt in `prefix`")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     unknown = [name for name in options.names if name not in MEASUREMENTS]
-    if unknown or options.rounds < 1:
-        parser.error(f"no measurement {unknown[0]!r}" if unknown else "--rounds takes a positive number")
+    if unknown or min(options.rounds, options.callers) < 1:
+        parser.error(
+            f"no measurement {unknown[0]!r}" if unknown else "--rounds and --callers take positive numbers"
+        )
     started = time.monotonic()
     subprocess.run([options.peers, str(BUILDER), str(options.models)], check=True)
-    bench = Bench(options.models.resolve(), options.peers, options.rounds)
+    bench = Bench(options.models.resolve(), options.peers, options.rounds, options.callers)
     about = machine() | {"peers": versions(options.peers), "rounds": options.rounds}
     results = {}
     for name in options.names or MEASUREMENTS:

@@ -29,7 +29,7 @@ def prompt(caller, length=PROMPT):
 class Tickwork:
     """Ours, through its front door: chat requests, sampling, text and stop texts included."""
 
-    def __init__(self, models, precision, *, rules=True, spin=False, prefix=False):
+    def __init__(self, models, precision, *, rules=True, spin=False, context=CONTEXT, prefix=False):
         from tickwork.inference import providers
         from tickwork.inference.language.engine import EngineSettings
         from tickwork.inference.language.load import LoadSettings, load
@@ -39,7 +39,7 @@ class Tickwork:
             # Flash attention stays on: the setting that turns it off goes nowhere.
             providers.os = SimpleNamespace(environ={}, sched_getaffinity=os.sched_getaffinity)
         settings = LoadSettings(
-            context_tokens=FIRST_CONTEXT if prefix else CONTEXT,
+            context_tokens=context,
             session=SessionSettings(threads=THREADS, spin=spin),
             engine=EngineSettings(slots=16, prefix_bytes=(1 << 30) if prefix else 0),
         )
@@ -99,8 +99,10 @@ class Tickwork:
             self._submit(str(caller), shared + prompt(caller, OWN_TOKENS), 1)
         waited = []
         while self.engine.busy:
-            done = len(self.engine.step())
-            waited += [time.perf_counter() - started] * done
+            for result in self.engine.step():
+                if hasattr(result, "message"):
+                    raise SystemExit(f"a request failed: {result.message}")
+                waited.append(time.perf_counter() - started)
         return {
             "first_s": waited[0],
             "median_s": statistics.median(waited),
@@ -237,8 +239,8 @@ ENGINES = {
     "tickwork-fp32-spin": lambda models: Tickwork(models, "fp32", spin=True),
     "tickwork-int4-rules-off": lambda models: Tickwork(models, "int4", rules=False),
     "tickwork-fp32-rules-off": lambda models: Tickwork(models, "fp32", rules=False),
-    "tickwork-int4-prefix": lambda models: Tickwork(models, "int4", prefix=True),
-    "tickwork-int4-no-prefix": lambda models: Tickwork(models, "int4"),
+    "tickwork-int4-prefix": lambda models: Tickwork(models, "int4", context=FIRST_CONTEXT, prefix=True),
+    "tickwork-int4-no-prefix": lambda models: Tickwork(models, "int4", context=FIRST_CONTEXT),
     "genai-int4": lambda models: GenAI(models, "int4"),
     "genai-fp32": lambda models: GenAI(models, "fp32"),
     "llama-fp32": lambda models: Llama(models, "fp32"),

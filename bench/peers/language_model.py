@@ -73,7 +73,7 @@ def write_gguf(source: Path, target: Path) -> None:
         if count:  # llama.cpp rotates neighbours, transformers the halves of a head
             halves = tensor.reshape(count, 2, -1, tensor.shape[1])
             placed = halves.swapaxes(1, 2).reshape(tensor.shape)
-        writer.add_tensor(names.get_name(name, (".weight",)) + ".weight", placed.contiguous().numpy())
+        writer.add_tensor(names.get_name(name, (".weight",)), placed.contiguous().numpy())
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
