@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tickwork.core.digest import Digests, advance
-from tickwork.core.errors import HostError, InputError
+from tickwork.core.errors import HostError
 from tickwork.exploration.case import Case, Horizon, Lines
 from tickwork.exploration.checks import Check, Failure
 from tickwork.exploration.execution import Explored, Judging
@@ -84,13 +84,12 @@ class Checked:
 def check_file(path: Path, checks: tuple[Check, ...], *, workers: Workers = "auto") -> Checked:
     """Replay a run file and hold it against checks, the built-in ones included, up to the first failure.
 
-    Goals are judged where the record ends. Raises `RunFileError` if the file is none.
+    Goals are judged where the record ends. Models are not asked: what they answered is in the record. Raises
+    `RunFileError` if the file is none.
     """
     with RunReader.open(path) as reader:
         project = project_of(reader.spec, reader.header.launch)
         horizon = horizon_of(project, None)
-        if project.spec.models:
-            raise InputError(f"{path}: the run asks models, which checks are not held against yet")
         rerun = Rerun(reader, workers=workers)
         try:
             view = View(rerun.pool.image, rerun.programs)
