@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from model_folders import CONTEXT, FREE, MODELS, answers, mixed_requests
+from model_folders import CONTEXT, FREE, HALF, MODELS, answers, mixed_requests
 
 from tickwork.inference.language.engine import EngineSettings
 from tickwork.inference.language.load import LoadSettings, Weights, make_engine, open_weights
@@ -21,8 +21,9 @@ from tickwork.inference.verdicts import GivenVerdict
 LIMITED = (("llama-pad", ""), ("llama-even", ""), ("llama-eager", ""), ("llama-eager", "quantized"))
 FOLDERS = tuple((Path(folder), "") for folder in os.environ.get("TICKWORK_MODELS", "").split(":") if folder)
 CASES = (
-    *((MODELS / name, "") for name in FREE),
+    *((MODELS / name, "") for name in (*FREE, HALF)),
     *((MODELS / name, kind) for name, kind in LIMITED),
+    (Path(__file__).parents[2] / "examples" / "market" / "haggler", ""),
     *FOLDERS,
 )
 SLOTS = tuple(range(1, 17))
