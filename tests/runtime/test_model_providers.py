@@ -210,3 +210,38 @@ def test_no_budget_changes_a_run_and_one_that_holds_no_model_ends_it_with_the_fi
         Run(found, tmp_path / "none.tick") as run,
     ):
         run.run_to_end()
+
+
+def told_to_the_first(folder: Path, model: str, variant: str, count: int) -> bytes:
+    """Return what the first of `count` agents is answered over a few ticks, all of them asking at once."""
+    folder.mkdir()
+    (folder / "agent.py").write_text(
+        "from tickwork_agent import Agent\n\n\nclass Asks(Agent):\n    def step(self, now, inbox):\n"
+        "        for message in inbox:\n"
+        "            self.output(f'told-{self.id}', message.json()['choices'])\n"
+        "        text = f'{self.id} in tick {now.tick} ' + 'apples ' * now.tick\n"
+        "        self.chat('m', text, max_tokens=6, seed=now.tick, logprobs=True)\n"
+    )
+    text = '[run]\nname = "p"\nticks = 5\n'
+    text += f'\n[models.m]\npath = "{MODELS / model}"\nvariant = "{variant}"\n'
+    for number in range(count):
+        text += f'\n[outputs.told-a{number}]\npath = "{folder}/{number}.jsonl"\n'
+        text += f'\n[[agents]]\nid = "a{number}"\nmodule = "agent.py"\nevery_tick = true\n'
+        text += f'grants = ["infer:m", "output:told-a{number}"]\n'
+    (folder / "tickwork.toml").write_text(text)
+    with Run(load_project(folder), folder / "run.tick") as run:
+        run.run_to_end()
+    assert not run.tally.failed
+    return (folder / "0.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("model", "variant"), [("llama-int4", ""), ("llama-eager", ""), ("llama-eager", "quantized")]
+)
+def test_an_agent_is_answered_alike_alone_and_among_many_whatever_the_model(
+    tmp_path: Path, model: str, variant: str
+) -> None:
+    alone = told_to_the_first(tmp_path / "alone", model, variant, 1)
+    assert len(alone.splitlines()) == 3
+    assert b"logprob" in alone
+    assert told_to_the_first(tmp_path / "many", model, variant, 9) == alone
