@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import onnxruntime as ort
@@ -13,6 +14,7 @@ from tickwork.inference.language.engine import EngineSettings
 from tickwork.inference.language.load import LoadSettings, load
 from tickwork.inference.providers import (
     PROVIDERS,
+    PassedOver,
     SessionSettings,
     basis,
     basis_key,
@@ -22,6 +24,9 @@ from tickwork.inference.providers import (
     open_session,
     thread_count,
 )
+from tickwork.inference.residency import Residency
+from tickwork.inference.sources import source_at
+from tickwork.inference.verdicts import GivenVerdict
 
 GRAPH = MODELS / "llama-fp32" / "model.onnx"
 ABSENT = tuple(name for name, provider in PROVIDERS.items() if provider not in ort.get_available_providers())
@@ -92,3 +97,41 @@ def test_a_broken_graph_is_told_by_its_file(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"^model\.onnx cannot be loaded: ") as error:
         open_session(tmp_path / "model.onnx", ABSENT)
     assert len(str(error.value).splitlines()) == 1
+
+
+class _NoDeviceError(Exception):
+    """Thrown in place of a session that this machine cannot make."""
+
+
+def test_cuda_is_asked_for_exact_products_and_an_arena_within_the_budget(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What happens on such a machine is not tried here: only what ONNX Runtime is asked for."""
+    seen = []
+    made = ort.InferenceSession
+
+    def session(graph: str, options: ort.SessionOptions, **more: Any) -> ort.InferenceSession:
+        if more["providers"] == ["CPUExecutionProvider"]:
+            return made(graph, options, **more)
+        seen.append(more)
+        raise _NoDeviceError("no such device")
+
+    monkeypatch.setattr(ort, "get_available_providers", lambda: [PROVIDERS["cuda"], PROVIDERS["cpu"]])
+    monkeypatch.setattr(ort, "InferenceSession", session)
+    source = source_at(GRAPH.parent)
+    residency = Residency({"cuda": 123_456_789}, GivenVerdict(verdict_of("llama-fp32")))
+    residency.warm(source, LoadSettings(providers=("cuda", "cpu"), context_tokens=64))
+    details = {"use_tf32": "0", "gpu_mem_limit": "123456789"}
+    assert [more["providers"] for more in seen] == [[(PROVIDERS["cuda"], details), PROVIDERS["cpu"]]]
+    assert all(more["enable_fallback"] == 0 for more in seen)
+    assert (residency.held("cuda"), residency.held("cpu") > 0) == (0, True)
+    found = open_session(GRAPH, ("cuda", "cpu"))
+    assert (found.provider, found.passed_over) == ("cpu", (PassedOver("cuda", "no such device"),))
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_provider_that_the_runtime_leaves_out_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ort, "get_available_providers", lambda: list(PROVIDERS.values()))
+    found = open_session(GRAPH, ABSENT)
+    assert (found.provider, [one.provider for one in found.passed_over]) == ("cpu", list(ABSENT))
+    assert {one.reason for one in found.passed_over} == {"onnxruntime left it out of the session"}
