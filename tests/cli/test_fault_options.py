@@ -77,6 +77,28 @@ def test_a_fork_can_go_on_without_faults_or_with_others(folder, tmp_path):
     assert fork(broken, "--edit", edits)["digest"] == healed["digest"]
 
 
+def test_a_comparison_shows_which_faults_came_to_one_run_only(folder, tmp_path):
+    sound, broken = tmp_path / "sound.tick", tmp_path / "broken.tick"
+    run(folder, sound)
+    run(folder, broken, "--faults", faults(tmp_path))
+    found = tickwork_here("diff", sound, broken, "--json").json["first"]
+    assert (found["tick"], found["agents"]) == (3, [])
+    (pair,) = found["faults"]
+    assert (pair["change"], pair["a"]) == ("only in B", None)
+    assert pair["b"] == {
+        "kind": "drop",
+        "agent": "echo",
+        "effect": pair["b"]["effect"],
+        "to": "sink",
+        "fields": {"tick": 3, "sender": "echo", "nth": 0, "to": None},
+    }
+    said = tickwork_here("diff", sound, broken).out
+    assert said.startswith("different from tick 3 on: what was broken on purpose\n")
+    assert "    + drop of echo to sink effect=" in said
+    late = tickwork_here("diff", sound, broken, "--agent", "sink", "--json").json
+    assert [pair["b"]["kind"] for pair in late["first"]["faults"]] == ["drop"]
+
+
 @pytest.mark.parametrize("command", ["run", "fork"])
 @pytest.mark.parametrize(
     ("text", "said"),

@@ -15,6 +15,7 @@ from tickwork.runtime.tick_diff import (
     PERFORMED,
     Arrival,
     Change,
+    Hit,
     Judged,
     Late,
     Pair,
@@ -37,6 +38,8 @@ _ALIKE_MIN = 0.4
 _HASH_CHARS = 16
 _MARKS = {Change.EQUAL: "=", Change.CHANGED: "~", Change.ONLY_A: "-", Change.ONLY_B: "+"}
 _STEP = "  "
+_Item = Judged | Arrival | Late | Hit
+_Pairs = Sequence[Pair[Judged]] | Sequence[Pair[Arrival]] | Sequence[Pair[Late]] | Sequence[Pair[Hit]]
 
 
 def show(found: Diff) -> None:
@@ -104,6 +107,8 @@ def _first_words(found: Diff) -> str:
         what = "what arrived from outside"
     elif first.undelivered:
         what = "what could not be delivered"
+    elif first.faults:
+        what = "what was broken on purpose"
     else:
         what = "the same in another order; `tickwork replay` finds which is right"
     return f"different from tick {first.tick} on: {what}"
@@ -151,6 +156,9 @@ def _print_tick(tick: TickDiff) -> None:
     if tick.undelivered:
         print_line(f"{_STEP}undelivered")
         _print_pairs(tick.undelivered)
+    if tick.faults:
+        print_line(f"{_STEP}faults")
+        _print_pairs(tick.faults)
 
 
 def _print_turn(turn: TurnDiff) -> None:
@@ -168,7 +176,7 @@ def _outcome(turn: TurnSide | None) -> str:
     return f"{turn.kind}: {turn.detail}" if turn.detail else turn.kind
 
 
-def _print_pairs(pairs: Sequence[Pair[Judged]] | Sequence[Pair[Arrival]] | Sequence[Pair[Late]]) -> None:
+def _print_pairs(pairs: _Pairs) -> None:
     """Print each pair on a line, what changed within it on lines below; equal ones only if they are few."""
     indent = _STEP * 2
     equal = [pair for pair in pairs if pair.change is Change.EQUAL]
@@ -189,7 +197,7 @@ def _print_pairs(pairs: Sequence[Pair[Judged]] | Sequence[Pair[Arrival]] | Seque
         print_line(f"{indent}= {len(equal)} equal")
 
 
-def _item(item: Judged | Arrival | Late, *, brief: bool) -> str:
+def _item(item: _Item, *, brief: bool) -> str:
     head = _head(item)
     if brief:
         return f"{head} {shortened(_target(item.effect))}".rstrip() if isinstance(item, Judged) else head
@@ -197,7 +205,7 @@ def _item(item: Judged | Arrival | Late, *, brief: bool) -> str:
     return " ".join([head, *(f"{name}={shortened(text, _VALUE_CHARS)}" for name, text in fields.items())])
 
 
-def _head(item: Judged | Arrival | Late) -> str:
+def _head(item: _Item) -> str:
     match item:
         case Judged():
             return f"effect {item.place} {type(item.effect).__name__.lower()}"
@@ -205,6 +213,9 @@ def _head(item: Judged | Arrival | Late) -> str:
             return f"input {shortened(item.name)}"
         case Late():
             return f"{shortened(item.kind)} of {shortened(item.origin)} to {shortened(item.to)}"
+        case Hit():
+            to = f" to {shortened(item.to)}" if item.to else ""
+            return f"{item.kind} of {shortened(item.agent)}{to}"
 
 
 def _target(effect: Effect) -> str:
@@ -212,7 +223,7 @@ def _target(effect: Effect) -> str:
     return str(getattr(effect, effect.__struct_fields__[0]) or "")
 
 
-def _fields(item: Judged | Arrival | Late) -> dict[str, str | None]:
+def _fields(item: _Item) -> dict[str, str | None]:
     """Return what is compared within one item, as text; None for what is not there."""
     match item:
         case Judged():
@@ -227,6 +238,8 @@ def _fields(item: Judged | Arrival | Late) -> dict[str, str | None]:
             return {"body": _value(item.body)}
         case Late():
             return {"tick": str(item.tick), "effect": str(item.effect), "reason": item.reason}
+        case Hit():
+            return {name: _value(value) for name, value in {"effect": item.effect, **item.fields}.items()}
 
 
 def _value(value: object) -> str | None:

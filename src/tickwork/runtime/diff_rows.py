@@ -5,7 +5,7 @@ import msgspec
 from tickwork.core.effects import Effect
 from tickwork.runtime.diff_result import Diff, Side, Ticks
 from tickwork.runtime.spec_diff import edit_words
-from tickwork.runtime.tick_diff import Arrival, Judged, Late, Pair, TickDiff, TurnDiff, TurnSide
+from tickwork.runtime.tick_diff import Arrival, Hit, Judged, Late, Pair, TickDiff, TurnDiff, TurnSide
 from tickwork.runtime.views import readable
 
 Row = dict[str, object]
@@ -74,6 +74,7 @@ def _tick(tick: TickDiff) -> Row:
         "turns": [_turn(turn) for turn in tick.turns],
         "arrivals": [_pair(pair) for pair in tick.arrivals],
         "undelivered": [_pair(pair) for pair in tick.undelivered],
+        "faults": [_pair(pair) for pair in tick.faults],
     }
 
 
@@ -86,11 +87,11 @@ def _turn(turn: TurnDiff) -> Row:
     }
 
 
-def _pair(pair: Pair[Judged] | Pair[Arrival] | Pair[Late]) -> Row:
+def _pair(pair: Pair[Judged] | Pair[Arrival] | Pair[Late] | Pair[Hit]) -> Row:
     return {"change": str(pair.change), "a": _item(pair.a), "b": _item(pair.b)}
 
 
-def _item(item: Judged | Arrival | Late | TurnSide | None) -> object:
+def _item(item: Judged | Arrival | Late | Hit | TurnSide | None) -> object:
     match item:
         case Judged():
             return {

@@ -9,8 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+import msgspec
+
 from tickwork.core.effects import Effect, Spawn
 from tickwork.core.entry import Entry, Fuel, TurnEntry, encode
+from tickwork.core.faults import AppliedFault, kind_of
 from tickwork.core.messages import MessageClass
 from tickwork.core.refusals import target
 from tickwork.core.spec import RunSpec
@@ -72,6 +75,20 @@ class Late:
 
 
 @dataclass(frozen=True, slots=True)
+class Hit:
+    """A fault that hit something: its kind and fields, the agent, and for messages the effect and receiver.
+
+    `effect` is None and `to` is empty where there is none.
+    """
+
+    kind: str
+    agent: str
+    effect: int | None
+    to: str
+    fields: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
 class TurnSide:
     """One file's record of a turn. A failed turn's `detail` says more."""
 
@@ -101,6 +118,7 @@ class TickDiff:
     turns: tuple[TurnDiff, ...]
     arrivals: tuple[Pair[Arrival], ...]
     undelivered: tuple[Pair[Late], ...]
+    faults: tuple[Pair[Hit], ...] = ()
 
 
 class Names:
@@ -145,6 +163,7 @@ class NamedTick:
     turns: dict[str, tuple[TurnEntry, int]]
     arrivals: tuple[Arrival, ...]
     undelivered: tuple[Late, ...]
+    faults: tuple[Hit, ...] = ()
 
 
 def named(entry: Entry, fuel: Fuel, names: Names, only: str | None) -> NamedTick:
@@ -167,11 +186,23 @@ def named(entry: Entry, fuel: Fuel, names: Names, only: str | None) -> NamedTick
         )
         for item in entry.undelivered
     )
+    hits = (_hit(applied, names) for applied in entry.faults)
     return NamedTick(
         entry.tick,
         turns,
         tuple(item for item in arrivals if only is None or only in names.receivers.get(item.name, ())),
         tuple(item for item in late if only is None or only in (item.to, item.origin)),
+        tuple(item for item in hits if only is None or only in (item.to, item.agent)),
+    )
+
+
+def _hit(applied: AppliedFault, names: Names) -> Hit:
+    return Hit(
+        kind=kind_of(applied.fault),
+        agent=names.agent(applied.agent),
+        effect=applied.effect if applied.effect >= 0 else None,
+        to=names.agent(applied.to) if applied.to >= 0 else "",
+        fields=msgspec.structs.asdict(applied.fault),
     )
 
 
@@ -190,11 +221,12 @@ class Parted:
     fuel: tuple[tuple[str, int, int], ...]
     arrivals: bool
     undelivered: bool
+    faults: bool
 
     @property
     def only_fuel(self) -> bool:
         """Whether nothing but fuel differs."""
-        return not (self.turns or self.arrivals or self.undelivered)
+        return not (self.turns or self.arrivals or self.undelivered or self.faults)
 
 
 def parted(a: NamedTick, b: NamedTick) -> Parted:
@@ -207,7 +239,13 @@ def parted(a: NamedTick, b: NamedTick) -> Parted:
             turns.append(agent)
         elif was[1] != now[1]:
             fuel.append((agent, was[1], now[1]))
-    return Parted(tuple(turns), tuple(fuel), a.arrivals != b.arrivals, a.undelivered != b.undelivered)
+    return Parted(
+        tuple(turns),
+        tuple(fuel),
+        a.arrivals != b.arrivals,
+        a.undelivered != b.undelivered,
+        a.faults != b.faults,
+    )
 
 
 def _agents(a: NamedTick, b: NamedTick) -> list[str]:
@@ -232,6 +270,9 @@ def tick_diff(a: NamedTick, b: NamedTick, found: Parted) -> TickDiff:
         else (),
         undelivered=_aligned(a.undelivered, b.undelivered, _late_key, lambda item: (item.origin, item.to))
         if found.undelivered
+        else (),
+        faults=_aligned(a.faults, b.faults, encode, lambda item: (item.kind, item.agent, item.to))
+        if found.faults
         else (),
     )
 
