@@ -1,7 +1,9 @@
 """Where a project's models run is decided before the run, and what was preferred in vain is told."""
 
+import dataclasses
 from pathlib import Path
 
+import msgspec
 import onnxruntime as ort
 import pytest
 
@@ -17,6 +19,7 @@ from tickwork.runtime.model_rows import model_rows
 from tickwork.runtime.models import resolve_model
 from tickwork.runtime.project import Project
 from tickwork.runtime.record import Run
+from tickwork.runtime.resume import resume
 
 MODELS = Path(__file__).parent.parent / "data" / "models"
 ABSENT = [name for name, provider in PROVIDERS.items() if provider not in ort.get_available_providers()]
@@ -245,3 +248,19 @@ def test_an_agent_is_answered_alike_alone_and_among_many_whatever_the_model(
     assert len(alone.splitlines()) == 3
     assert b"logprob" in alone
     assert told_to_the_first(tmp_path / "many", model, variant, 9) == alone
+
+
+def test_a_run_that_goes_on_without_its_provider_says_so(tmp_path: Path) -> None:
+    found = load_project(project(tmp_path, MODELS / "llama-int4", ["cpu"]))
+    elsewhere = msgspec.structs.replace(found.models["m"], providers=(ABSENT[0],))
+    file = tmp_path / "run.tick"
+    for places, lines in ((found.models, 0), ({"m": elsewhere}, 1)):
+        with Run(dataclasses.replace(found, models=places), file, force=True) as run:
+            run.run_to_end()
+        told: list[str] = []
+        with resume(file, ticks=1, warn=told.append) as run:
+            run.run_to_end()
+        assert len(told) == lines
+    assert told[0].startswith(
+        f"the model m ran on {ABSENT[0]}, which this build of onnxruntime does not have"
+    )

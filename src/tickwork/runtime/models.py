@@ -42,6 +42,17 @@ def providers() -> "Providers":
     return found
 
 
+def moved(places: Mapping[str, ModelPlace]) -> list[str]:
+    """Return a sentence for each model whose provider this build of the runtime does not have."""
+    there = providers().there if places else ()
+    return [
+        f"the model {name} ran on {place.providers[0]}, which this build of onnxruntime does not have; now "
+        "it runs on the CPU"
+        for name, place in places.items()
+        if place.providers and place.providers[0] not in there
+    ]
+
+
 def makers_of_answers() -> str:
     """Return what answers on this machine rest on, as a run file keeps it; raise `NoInferenceError`."""
     found: str = _serving().makers().encode()

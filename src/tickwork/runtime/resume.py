@@ -9,7 +9,7 @@ from tickwork.journal.reader import RunReader
 from tickwork.pool.choose import Workers
 from tickwork.runtime.inputs import BadLine
 from tickwork.runtime.launch import project_of
-from tickwork.runtime.models import makers_fault
+from tickwork.runtime.models import makers_fault, moved
 from tickwork.runtime.record import Run
 from tickwork.runtime.rerun import Rerun
 
@@ -33,7 +33,8 @@ def resume(  # noqa: PLR0913 - everything that a run was started with may change
     record; inputs are read on from where they were, and the outputs' files brought in line with the record.
     `ticks` more ticks, `until`, `inputs` and `outputs` replace what the run was started with. `force` lets an
     output's file be emptied to which the run has not written anything yet. `progress` is told how many ticks
-    have been run again; `workers` are the threads that run agents.
+    have been run again; `workers` are the threads that run agents. `warn` is told of snapshots that had to be
+    passed over, and of models whose provider is not there any more.
 
     Raises `RunFileError` for a file that is damaged, does not replay, or is being written, and `InputError`;
     the run file is not changed then.
@@ -60,6 +61,9 @@ def resume(  # noqa: PLR0913 - everything that a run was started with may change
             raise RunFileError(
                 f"{path}: only what computed its models' answers can go on with it; it was {fault}"
             )
+        if warn is not None:
+            for sentence in moved(project.models):
+                warn(sentence)
         first = rerun.world.tick
         for stored in reader.entries(first):
             divergence = rerun.tick(stored)
