@@ -94,7 +94,17 @@ def test_a_plan_that_is_written_reads_back_as_the_same(plan):
             5,
             ["unknown key", "a drop fault"],
         ),
-        ('[[faults]]\nkind = "pause"\ntick = 1\nagent = "a"\nticks = 0', 1, ["ticks must be between 1"]),
+        (
+            '[[faults]]\nkind = "pause"\ntick = 1\nagent = "a"\nticks = 0',
+            5,
+            ["faults[0].ticks", "must be between 1"],
+        ),
+        ('[[rates]]\nkind = "pause"\nrate = 0.1\nticks = 5000', 4, ["must be between 1 and 1000"]),
+        (
+            '[[faults]]\nkind = "drop"\ntick = 1\nsendr = "a"',
+            4,
+            ["a drop fault", "did you mean 'sender'", "kind, tick, sender, nth, to"],
+        ),
         ('[[faults]]\nkind = "partition"\ntick = 1\ngroup = ["x-*"]', 4, ["group[0]", "no agent 'x-*'"]),
         ('[[faults]]\nkind = "drop"\ntick = -1\nsender = "a"', 3, ["must be between 0"]),
         ('[[rates]]\nkind = "drop"\nrate = 1.1', 3, ["between 0 and 1"]),

@@ -10,8 +10,16 @@ from typing import Any
 import msgspec
 
 from tickwork.core.errors import ManifestError
-from tickwork.core.fault_plan import FAULTS_MAX, RATES_MAX, FaultPlan, fault_of_plan, matches
-from tickwork.core.faults import KINDS, Fault, FaultRate, kind_of
+from tickwork.core.fault_plan import (
+    FAULTS_MAX,
+    LASTING_TICKS_MAX,
+    RATE_TICKS_MAX,
+    RATES_MAX,
+    FaultPlan,
+    fault_of_plan,
+    matches,
+)
+from tickwork.core.faults import KINDS, Duplicate, Fault, FaultRate, kind_of
 from tickwork.core.spec import RunSpec
 from tickwork.manifest.faults import Fault as Mistake
 from tickwork.manifest.faults import KeyPath, did_you_mean, listed, quoted
@@ -79,6 +87,10 @@ def _plan(document: dict[str, object], run: RunSpec) -> FaultPlan:
 
 
 def _kind(value: object, at: KeyPath, known: Sequence[str]) -> str:
+    # Where the kind is known, what is wrong beside it is told in the words of that kind.
+    stated = value.get("kind") if isinstance(value, dict) else None
+    if isinstance(stated, str) and stated in KINDS:
+        return stated
     section = Section(value, at, known)
     section.require("kind", _EXAMPLES["kind"])
     return section.choice("kind", "", list(KINDS))
@@ -87,7 +99,7 @@ def _kind(value: object, at: KeyPath, known: Sequence[str]) -> str:
 def _fault(value: object, at: KeyPath, run: RunSpec) -> Fault:
     kind = _kind(value, at, FAULT_KEYS)
     section = Section(value, at, keys_of(kind), f"a {kind} fault")
-    return KINDS[kind](**_fields(section, KINDS[kind], run))
+    return KINDS[kind](**_fields(section, KINDS[kind], run, _lasts(kind, LASTING_TICKS_MAX)))
 
 
 def _rate(value: object, at: KeyPath, run: RunSpec) -> FaultRate:
@@ -96,10 +108,17 @@ def _rate(value: object, at: KeyPath, run: RunSpec) -> FaultRate:
     for key in ("ticks", "fuel"):
         if key in section and key not in KINDS[kind].__struct_fields__:
             raise section.fault(key, f"means nothing for {kind}; remove it")
-    return FaultRate(**_fields(section, FaultRate, run))
+    return FaultRate(**_fields(section, FaultRate, run, _lasts(kind, RATE_TICKS_MAX)))
 
 
-def _fields(section: Section, kind: type[Fault | FaultRate], run: RunSpec) -> dict[str, Any]:
+def _lasts(kind: str, most: int) -> tuple[int, int]:
+    """Return the bounds of `ticks` for faults of this kind."""
+    return (0 if KINDS[kind] is Duplicate else 1), most
+
+
+def _fields(
+    section: Section, kind: type[Fault | FaultRate], run: RunSpec, lasts: tuple[int, int]
+) -> dict[str, Any]:
     """Return the fields of a fault or rate that the table gives; raise Mistake."""
     found: dict[str, Any] = {}
     for field in msgspec.structs.fields(kind):
@@ -114,6 +133,8 @@ def _fields(section: Section, kind: type[Fault | FaultRate], run: RunSpec) -> di
             found[name] = tuple(section.strings(name))
         elif name == "rate":
             found[name] = section.number(name, 0.0, 0.0, 1.0)
+        elif name == "ticks":
+            found[name] = section.integer(name, 0, *lasts)
         else:
             found[name] = section.integer(name, 0, 0, TICKS_MAX)
         if name in _NAMING:
