@@ -268,7 +268,18 @@ def test_a_field_out_of_bounds_is_named(fields: dict[str, Any], param: str) -> N
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"\xff", b"[" * 100_000, b'{"messages": "x"}', b'{"mesages": []}']
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff",
+        b'{"\xff": 1}',
+        b'{"messages": [{"role": "user", "content": "\xff"}]}',
+        b"[" * 100_000,
+        b'{"messages": "x"}',
+        b'{"mesages": []}',
+    ],
 )
 def test_a_body_that_is_no_request_is_refused(body: bytes) -> None:
     with pytest.raises(RequestError, match=r"not JSON|Expected|unknown|required"):

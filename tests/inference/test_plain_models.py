@@ -158,6 +158,7 @@ def _body(**changes: Any) -> bytes:
         (b'{"inputs":' + b"[" * 100_000, "got `array`"),
         (b'{"inputs": {"x": ', "is not JSON"),
         (b"\xff", "is not JSON"),
+        (b'{"inputs": {"\xff": 1}}', "is not JSON"),
         (b"{}", "inputs"),
         (b'{"inputs": {}}', "inputs: "),
         (_body(dtype="complex64"), "dtype"),

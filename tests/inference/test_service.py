@@ -53,6 +53,14 @@ def test_an_answer_is_given_once_and_to_nobody_after_it_was_cancelled() -> None:
         one.cancel("nobody")
 
 
+def test_stray_bytes_in_a_text_fail_their_request_and_nothing_else() -> None:
+    with service() as one:
+        one.submit("bad", "m", body("?").replace(b"?", b"\xff"), seed=1)
+        one.submit("good", "m", body(max_tokens=2), seed=1)
+        assert json.loads(answer(one, "bad").body)["error"]["code"] == "invalid_request"
+        assert json.loads(answer(one, "good").body)["id"] == "chatcmpl-good"
+
+
 def test_what_a_stream_was_told_is_the_same_after_its_request_failed() -> None:
     """Hot enough that some generate a token at which the model throws, or gives NaN."""
     with service(MODELS / "llama-faulty") as one:

@@ -124,7 +124,7 @@ def parse_request(body: bytes) -> ChatRequest:
         raise RequestError(
             Code.INVALID_REQUEST, reason if param is None else f"{param}: {reason}", param
         ) from error
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestError(Code.INVALID_REQUEST, f"the request is not JSON: {error}") from error
     check_request(request)
     return request

@@ -74,7 +74,7 @@ def parse_tensors(body: bytes) -> TensorRequest:
         param = path.strip("`").lstrip(".") or None
         message = reason if param is None else f"{param}: {reason}"
         raise RequestError(Code.INVALID_REQUEST, message, param) from error
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestError(Code.INVALID_REQUEST, f"the request is not JSON: {error}") from error
 
 
