@@ -32,7 +32,7 @@ test-webgpu:
 	build/webgpu/bin/python -m pip install --quiet --disable-pip-version-check -r tests/webgpu/requirements.txt
 	PYTHONPATH=src build/webgpu/bin/python -m pytest tests/webgpu/fallback.py
 
-# Each of the test models in 144 companies on each of 1, 2 and 8 threads; about ten minutes. TICKWORK_MODELS=DIR:DIR adds
+# Each of the test models in 48 companies on each of 1, 2 and 8 threads; about ten minutes. TICKWORK_MODELS=DIR:DIR adds
 # models of your own.
 test-company: venv
 	$(BIN)/pytest tests/inference/every_company.py
