@@ -96,6 +96,14 @@ def test_checks_can_be_several() -> None:
         test_it()
 
 
+def test_a_check_without_a_name_of_its_own_has_files_all_the_same() -> None:
+    @tickwork.explore(PLANTED / "double_charge", seeds=1, check=lambda view: view.tick < 0)
+    def test_it() -> None: ...
+
+    with pytest.raises(AssertionError, match=r"(?s)<lambda> failed in tick.*The run is in \S+/lambda\.tick"):
+        test_it()
+
+
 def test_a_file_and_a_function_are_not_both_the_check() -> None:
     @tickwork.explore(PLANTED / "double_charge", check=CHECK)
     def test_it(view: View) -> bool:

@@ -1,5 +1,6 @@
 """What a campaign leaves behind for each check that failed: a run file that fails it, and its story."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from tickwork.exploration.reproduce import record_case
 from tickwork.exploration.shrink import Shrinking, Shrunk
 from tickwork.exploration.story import story
 from tickwork.runtime.project import Project
+
+_NO_NAME = re.compile(r"\W+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,8 @@ def report_finding(
     if check == DETERMINISTIC:
         return Reported(finding.number, None, finding.failure, None, None)
     shrunk = shrink_finding(project, lines, explorer, finding, stop)
-    path = folder / f"{check}.tick"
+    # The name of a function of the user's, which may be `<lambda>`.
+    path = folder / f"{_NO_NAME.sub('-', check).strip('-')}.tick"
     record_case(shrunk.project, shrunk.case, lines, shrunk.horizon, shrunk.explored, path, force=True)
     by_user = check.startswith((INVARIANT, GOAL))
     told = path.with_suffix(".md")

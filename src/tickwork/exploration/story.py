@@ -92,7 +92,7 @@ def _broken(path: Path, faults: tuple[Fault, ...]) -> Iterator[str]:
             entry, _ = stored.decode()
             for applied in entry.faults:
                 if applied.fault in hits:
-                    hits[applied.fault].append(_hit(entry, applied, reader.spec))
+                    hits[applied.fault].append(f"tick {entry.tick}: {_hit(entry, applied, reader.spec)}")
     for number, (fault, hit) in enumerate(hits.items(), 1):
         yield f"{number}. {fault_text(fault)}"
         for what in hit[:5]:
@@ -107,12 +107,12 @@ def _hit(entry: Entry, applied: AppliedFault, spec: RunSpec) -> str:
     name = _name(spec, applied.agent)
     turn = next((turn for turn in entry.turns if turn.agent == applied.agent), None)
     if turn is None or not 0 <= applied.effect < len(turn.effects):
-        return f"tick {entry.tick}: agent `{name}`"
+        return f"agent `{name}`"
     effect: Effect = turn.effects[applied.effect]
     topic = getattr(effect, "topic", type(effect).__name__.lower())
     to = f" to `{_name(spec, applied.to)}`" if applied.to >= 0 else ""
     body = getattr(effect, "body", b"")
-    return f"tick {entry.tick}: `{topic}` from `{name}`{to}: `{_short(body)}`"
+    return f"`{topic}` from `{name}`{to}: `{_short(body)}`"
 
 
 def _name(spec: RunSpec, agent: int) -> str:
@@ -125,7 +125,7 @@ def _short(body: bytes) -> str:
 
 
 def _happened(path: Path, failure: Failure, faults: tuple[Fault, ...]) -> Iterator[str]:
-    """Yield a line for each message, output and log from shortly before the first fault to the failure."""
+    """Yield lines for messages, outputs, logs and hits from shortly before the first fault to the failure."""
     first = min((fault.tick for fault in faults), default=failure.tick)
     wanted = Filter(first=max(min(first, failure.tick) - _BEFORE_TICKS, 0), last=failure.tick)
     told: list[tuple[int, int, str]] = []
@@ -142,12 +142,24 @@ def _happened(path: Path, failure: Failure, faults: tuple[Fault, ...]) -> Iterat
             (_int(row["tick"]), 2, f"{row['agent']} ({row['level']}): {row['text']}")
             for row in log_rows(reader, wanted)
         ]
+        told += _hits_until(reader, wanted.first, failure.tick)
     told.sort(key=lambda line: line[:2])
     shown = told if len(told) <= _LINES_MAX else told[: _LINES_MAX // 2] + told[-_LINES_MAX // 2 :]
     for place, (tick, _, text) in enumerate(shown):
         if len(shown) < len(told) and place == _LINES_MAX // 2:
             yield f"... {len(told) - len(shown)} lines are left out"
         yield f"tick {tick:>4}  {_short(text.encode())}"
+
+
+def _hits_until(reader: RunReader, first: int, last: int) -> Iterator[tuple[int, int, str]]:
+    """Yield a line for each hit of a fault from tick `first` to tick `last`."""
+    for stored in reader.entries(first):
+        if stored.tick > last:
+            return
+        entry, _ = stored.decode()
+        for one in entry.faults:
+            what = _hit(entry, one, reader.spec).replace("`", "")
+            yield entry.tick, 3, f"broken: {kind_of(one.fault)}: {what}"
 
 
 def _int(value: object) -> int:
@@ -166,7 +178,7 @@ def _standing(path: Path) -> Iterator[str]:
             if place == _LINES_MAX:
                 yield "| ... | | | | |"
                 break
-            reason = f": {row['reason']}" if row["reason"] else ""
+            reason = f": {row['reason']}".replace("|", "/") if row["reason"] else ""
             yield (
                 f"| {row['id']} | {row['status']}{_short(str(reason).encode())} | {row['turns']} | "
                 f"{row['received']} | {row['waiting']} |"
