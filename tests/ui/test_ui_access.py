@@ -351,3 +351,15 @@ def test_other_protocols_are_not_spoken(server: Server) -> None:
     )
     assert connection.getresponse().status in {400, 403, 404}
     connection.close()
+
+
+def test_open_starts_the_browser_with_the_address(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, program = tmp_path / "told", tmp_path / "browser"
+    program.write_text(f'#!/bin/sh\necho "$1" > {told}\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("BROWSER", f"{program} %s")
+    with viewer(runs, "--open", "--host", "127.0.0.1", "--allow-fork") as served:
+        assert told.read_text() == f"{served.address}\n"
+        assert "token=" in served.address

@@ -104,6 +104,17 @@ def _schemas() -> dict[str, Any]:
             "to": text,
             "fields": text,
         },
+        "undelivered": {
+            "tick": tick,
+            "to": text,
+            "sender": text,
+            "topic": text,
+            "class": text,
+            "sent": tick,
+            "effect": number,
+            "reason": text,
+            "body": pa.binary(),
+        },
         "logs": {"tick": tick, "agent": text, "level": text, "text": text, "value": pa.float64()},
     }
     return {table: pa.schema(list(found.items())) for table, found in columns.items()}

@@ -1,4 +1,7 @@
-"""A run as tables: agents, ticks, turns, messages, effects, log lines and faults. Bodies are bytes."""
+"""A run as tables: agents, ticks, turns, messages found or undelivered, effects, log lines, faults.
+
+Bodies are bytes.
+"""
 
 from collections.abc import Iterator
 
@@ -10,9 +13,9 @@ from tickwork.core.messages import MessageClass
 from tickwork.core.refusals import target
 from tickwork.core.world import World
 from tickwork.runtime.fold import FoldedTick
-from tickwork.runtime.views import Row
+from tickwork.runtime.views import Row, lost_rows
 
-TABLES = ("agents", "ticks", "turns", "messages", "effects", "logs", "faults")
+TABLES = ("agents", "ticks", "turns", "messages", "effects", "logs", "faults", "undelivered")
 PERFORMED = "performed"
 
 
@@ -45,6 +48,8 @@ def tick_rows(folded: FoldedTick) -> Iterator[tuple[str, Row]]:
                 "fields": msgspec.structs.asdict(applied.fault),
             },
         )
+    for row in lost_rows(folded):
+        yield "undelivered", row
     for planned, turn, used in zip(folded.planned.turns, entry.turns, folded.settled.fuel, strict=True):
         agent = folded.before.agents[turn.agent].spec.id
         yield (

@@ -190,23 +190,31 @@ def undelivered_rows(reader: RunReader, wanted: Filter) -> Iterator[Row]:
     for tick in fold(reader):
         if not wanted.has_tick(tick.planned.tick):
             continue
-        known = _letters(tick) if tick.settled.entry.undelivered else {}
-        for lost in tick.settled.entry.undelivered:
-            topic, body, sender = known.get(
-                (lost.kind, lost.tick, lost.agent, lost.effect), (None, None, None)
-            )
-            if wanted.has_agent(lost.to, *([] if sender is None else [sender])):
-                yield {
-                    "tick": tick.planned.tick,
-                    "to": lost.to,
-                    "sender": sender,
-                    "topic": topic,
-                    "class": MessageClass(lost.kind).name.lower(),
-                    "sent": lost.tick,
-                    "effect": lost.effect,
-                    "reason": lost.reason,
-                    "body": None if body is None else readable(body),
-                }
+        for row in lost_rows(tick):
+            to, sender, body = row["to"], row["sender"], row["body"]
+            if wanted.has_agent(str(to), *([] if sender is None else [str(sender)])):
+                yield {**row, "body": readable(body) if isinstance(body, bytes) else None}
+
+
+def lost_rows(tick: FoldedTick) -> Iterator[Row]:
+    """Yield a tick's messages that did not reach their receiver, bodies as bytes.
+
+    Of what the record does not tell any more, sender, topic and body are None.
+    """
+    known = _letters(tick) if tick.settled.entry.undelivered else {}
+    for lost in tick.settled.entry.undelivered:
+        topic, body, sender = known.get((lost.kind, lost.tick, lost.agent, lost.effect), (None, None, None))
+        yield {
+            "tick": tick.planned.tick,
+            "to": lost.to,
+            "sender": sender,
+            "topic": topic,
+            "class": MessageClass(lost.kind).name.lower(),
+            "sent": lost.tick,
+            "effect": lost.effect,
+            "reason": lost.reason,
+            "body": body,
+        }
 
 
 def _letters(tick: FoldedTick) -> dict[tuple[int, int, int, int], tuple[str, bytes, str]]:
