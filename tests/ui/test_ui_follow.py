@@ -131,6 +131,16 @@ def test_a_viewer_that_is_started_again_goes_on(tmp_path: Path, runs: Path) -> N
         assert _window(served) == before
 
 
+def test_a_viewer_ends_without_a_word_while_a_page_listens(
+    runs: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with ExitStack() as listening:
+        with viewer(runs) as served:
+            events = listening.enter_context(served.events("events", run="usual.tick"))
+            assert next(events)[0] == "standing"
+        assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize("where", [0.2, 0.5, 0.8])
 def test_what_can_be_read_of_a_damaged_file_is_shown(tmp_path: Path, runs: Path, where: float) -> None:
     """Flip a byte somewhere: the viewer answers with what is left, or in words, and never with nonsense."""

@@ -79,5 +79,10 @@ def _give_way() -> None:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Return whether a record is worth a line: that answers under way were cut off at the end is not."""
-    return record.exc_info is None or not isinstance(record.exc_info[1], asyncio.CancelledError)
+    """Return whether a record is worth a line: that answers under way were cut off at the end is not.
+
+    Streams of events never end by themselves, so with every page that is open there are some.
+    """
+    if record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError):
+        return False
+    return "timeout graceful shutdown exceeded" not in record.getMessage()
