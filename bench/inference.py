@@ -181,7 +181,7 @@ def main() -> None:
     parser.add_argument("models", type=Path, metavar="MODELS")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASUREMENTS)}; all if none")
     parser.add_argument("--peers", default=sys.executable, metavar="PYTHON")
-    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--callers", type=int, default=100, help="who share a prompt in `prefix`")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
