@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,12 @@ def test_orders_are_charged(view):
 def test_goes_on_when_nothing_failed():
     raise RuntimeError("reached")
 """
+
+
+@pytest.fixture(autouse=True)
+def _keep_findings_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what a failing test leaves for people be cleared away with the rest."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 def test_pytest_shows_the_story_and_where_the_run_is(tmp_path: Path) -> None:
