@@ -210,6 +210,28 @@ BAD = {
         "unmeetable_format",
         "response_format",
     ),
+    "schema-keeps-a-million-remainders-apart": (
+        request(
+            response_format={
+                "type": "json_schema",
+                "json_schema": {"schema": {"type": "integer", "multipleOf": 1_000_003}},
+            }
+        ),
+        "unmeetable_format",
+        "response_format",
+    ),
+    "schema-keeps-as-many-apart-by-parts": (
+        request(
+            response_format={
+                "type": "json_schema",
+                "json_schema": {
+                    "schema": {"allOf": [{"type": "integer", "multipleOf": n} for n in (97, 1009, 13)]}
+                },
+            }
+        ),
+        "unmeetable_format",
+        "response_format",
+    ),
     "regex-is-none": (
         request(response_format={"type": "regex", "regex": "(unclosed"}),
         "unmeetable_format",
@@ -237,6 +259,21 @@ def test_a_request_that_cannot_be_met_fails_alone_with_the_field(name: str) -> N
     assert failed.body()["error"]["type"] == "invalid_request_error"
     assert isinstance(results["before"], Completion)
     assert results["before"].tokens == results["after"].tokens  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "integer", "multipleOf": 99_991},
+        {"type": "number", "multipleOf": 0.01},
+        {"properties": {"a": {"multipleOf": 0.0001}, "b": {"multipleOf": 1000}}},
+    ],
+)
+def test_a_schema_with_few_remainders_is_met(schema: dict[str, Any]) -> None:
+    form = {"type": "json_schema", "json_schema": {"schema": schema}}
+    engine = opened("llama-int4").engine
+    engine.submit("a", request(max_tokens=2, response_format=form))
+    assert isinstance(engine.run()["a"], Completion)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
 """Keeps an answer to its format: at each step, which tokens may come next (by llguidance).
 
 A format's cost is bounded by llguidance's own limits, which count steps and items and not time, so whether a
-format is refused does not depend on what the machine is doing.
+format is refused does not depend on what the machine is doing. Where it has no limit, here is one.
 """
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import Any
 
 import llguidance
 import llguidance.numpy
@@ -17,6 +20,10 @@ from tickwork.inference.language.request import JsonObject, JsonSchema, PlainTex
 from tickwork.inference.language.tokens import Tokenizer
 
 _SILENT = 0
+# llguidance makes a state for each remainder, at a cost that grows faster than their number.
+_REMAINDERS_MAX = 100_000
+# What brings together the numbers of several places of a schema.
+_JOINING = frozenset({"$ref", "$dynamicRef", "allOf", "anyOf", "oneOf"})
 
 
 class Grammars:
@@ -93,12 +100,47 @@ def _grammar(form: JsonObject | JsonSchema | Regex) -> str:
     if isinstance(form, Regex):
         return str(llguidance.LLMatcher.grammar_from_regex(form.regex))
     schema = {"type": "object"} if isinstance(form, JsonObject) else form.json_schema.schema
+    if _remainders(schema) > _REMAINDERS_MAX:
+        raise ValueError(f"multipleOf has more than {_REMAINDERS_MAX} remainders to keep apart")
     # Free white space is where a weak model wanders for ever.
     return str(
         llguidance.LLMatcher.grammar_from_json_schema(
             json.dumps(schema), defaults={"whitespace_flexible": False}
         )
     )
+
+
+def _remainders(schema: dict[str, Any]) -> int:
+    """Return how many remainders the `multipleOf`s of a schema ask for at most, of one number."""
+    found: list[Decimal] = []
+    joined = False
+    for key, value in _keywords(schema):
+        joined = joined or key in _JOINING
+        if key == "multipleOf" and type(value) in {int, float} and value > 0:
+            found.append(Decimal(repr(value)))
+    if not joined:
+        return max((_scaled([one]) for one in found), default=1)
+    return _scaled(found)
+
+
+def _scaled(numbers: Sequence[Decimal]) -> int:
+    """Return the least common multiple, in units of the last decimal that any of the numbers has."""
+    places = max((-int(one.as_tuple().exponent) for one in numbers), default=0)
+    if any(one.adjusted() + max(places, 0) >= len(str(_REMAINDERS_MAX)) for one in numbers):
+        return _REMAINDERS_MAX + 1
+    return math.lcm(*(int(one.scaleb(max(places, 0))) for one in numbers))
+
+
+def _keywords(schema: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield every key of every object in a schema with its value."""
+    pending: list[Any] = [schema]
+    while pending:
+        at = pending.pop()
+        if isinstance(at, dict):
+            yield from at.items()
+            pending += at.values()
+        elif isinstance(at, list):
+            pending += at
 
 
 def _unmeetable(reason: str) -> RequestError:
