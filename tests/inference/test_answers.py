@@ -224,6 +224,22 @@ def test_a_hostile_template_fails_its_request(source: str, words: str) -> None:
         ChatTemplate(source, {}).render([{"role": "user", "content": "hello"}])
 
 
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("{{ lipsum(n=1) }}", "'lipsum' is undefined"),
+        ("{{ raise_exception }}", "a function has no text"),
+        ("{{ messages | map('upper') }}", "a generator has no text"),
+        ("{{ joiner() }}", "a Joiner has no text"),
+    ],
+)
+def test_no_template_says_what_differs_from_process_to_process(source: str, words: str) -> None:
+    with pytest.raises(RequestError, match=words):
+        ChatTemplate(source, {}).render([{"role": "user", "content": "hello"}])
+    with pytest.raises(ModelError, match="random"):
+        ChatTemplate("{{ messages | random }}", {})
+
+
 def test_what_is_no_template_is_the_models_fault() -> None:
     with pytest.raises(ModelError, match="is no jinja2 template"):
         ChatTemplate("{% for %}", {})

@@ -2,7 +2,8 @@
 
 The template came with the model, so it runs in jinja2's immutable sandbox. It sees what transformers gives
 it except the clock: `strftime_now` is not defined, so that templates which date their system prompt use the
-fixed date they carry for that case. A message's text is not escaped: like transformers, a text that holds a
+fixed date they carry for that case. Nor is there what jinja2 draws at random, and an object whose text would
+be its place in memory has none. A message's text is not escaped: like transformers, a text that holds a
 control token's spelling becomes that token.
 """
 
@@ -13,8 +14,10 @@ from typing import Any, NoReturn
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from tickwork.inference.errors import Code, ModelError, RequestError
+from tickwork.inference.errors import Code, ModelError, RequestError, thrown
 
+# What has the same text in every process.
+_TELLING = (str, int, float, type(None), list, tuple, dict, jinja2.Undefined)
 _RENDERED_CHARS_MAX = 16 << 20
 
 
@@ -24,8 +27,13 @@ class ChatTemplate:
     def __init__(self, source: str, special: Mapping[str, str]) -> None:
         """Compile `source`; raises ModelError if it is not a template."""
         environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+            trim_blocks=True,
+            lstrip_blocks=True,
+            extensions=["jinja2.ext.loopcontrols"],
+            finalize=_telling,
         )
+        del environment.filters["random"]
+        del environment.globals["lipsum"]
         environment.filters["tojson"] = _to_json
         environment.globals["raise_exception"] = _refuse
         try:
@@ -48,6 +56,8 @@ class ChatTemplate:
             raise RequestError(
                 Code.INVALID_REQUEST, f"the model's chat template refuses these messages: {error}", "messages"
             ) from error
+        except MemoryError as error:
+            raise thrown(error, "the model's chat template fails") from error
         except Exception as error:  # a template is a program: it may fail in any way
             raise RequestError(
                 Code.INVALID_REQUEST,
@@ -69,6 +79,12 @@ class _RefusedError(Exception):
 
 def _refuse(message: object) -> NoReturn:
     raise _RefusedError(str(message))
+
+
+def _telling(value: object) -> object:
+    if not isinstance(value, _TELLING):
+        raise TypeError(f"a {type(value).__name__} has no text")
+    return value
 
 
 def _to_json(value: object, indent: int | None = None, ensure_ascii: bool = False) -> str:  # noqa: FBT001, FBT002  # as templates call it
