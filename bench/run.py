@@ -248,11 +248,11 @@ def followed(repeat: int) -> list[tuple[str, float, str]]:
 
 
 def watched(_repeat: int) -> list[tuple[str, float, str]]:
-    """A run alone and with five pages of viewers that follow it, in turn: ratios of five pairs."""
+    """A run alone and with five pages of viewers that follow it, in turn: ratios of four pairs."""
     rows = []
-    for which, ticks, shown in (("c", 6000, "200 tiny C agents"), ("python", 2500, "20 Python agents")):
+    for which, ticks, shown in (("c", 15_000, "200 tiny C agents"), ("python", 6_000, "20 Python agents")):
         for servers, label in ((5, "five viewers with a page each"), (1, "one viewer with five pages")):
-            found = measure("viewers", which, ticks, servers, 5, 5)
+            found = measure("viewers", which, ticks, servers, 5, 4)
             rows += [
                 (f"a tick of {shown}, alone", found["alone_us"], "us"),
                 (f"  with {label}", found["watched_us"], "us"),
