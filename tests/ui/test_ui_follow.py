@@ -10,12 +10,15 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
+import msgspec
 import pytest
 from viewer_runs import MODULES, plain_header, plain_ticks
 from viewer_server import Server, all_read, viewer
 
 from diff_runs import change
 from shell_projects import SLOW, TICKER, entries_of, project
+from tamper import tamper
+from tickwork.core.entry import Entry, Fuel
 from tickwork.core.errors import RunFileError
 from tickwork.journal.reader import RunReader
 from tickwork.journal.writer import RunWriter
@@ -171,6 +174,27 @@ def test_an_entry_that_is_missing_is_named_and_the_others_are_shown(tmp_path: Pa
         assert sum(shown["density"]["turns"]) > 10
         assert served.ask("tick", run="holed.tick", tick=2)["tick"] == 2
         assert served.refused("tick", run="holed.tick", tick=4)[0] == 422
+
+
+@pytest.mark.parametrize("stranger", [1_000_000, -1_000_000])
+def test_turns_of_agents_that_do_not_exist_are_named_and_the_others_are_shown(
+    tmp_path: Path, runs: Path, stranger: int
+) -> None:
+    file = tmp_path / "strange.tick"
+    shutil.copy(runs / "usual.tick", file)
+
+    def estrange(entry: Entry, fuel: Fuel) -> tuple[Entry, Fuel]:
+        turns = tuple(msgspec.structs.replace(turn, agent=stranger) for turn in entry.turns)
+        return msgspec.structs.replace(entry, turns=turns), fuel
+
+    tamper(file, lambda tampered: tampered.edit(3, estrange))
+    with viewer(tmp_path) as served:
+        found = next(standing for standing in standings(served, "strange.tick") if standing["missing"])
+        assert found["error"] is None
+        assert found["damage"][0]["tick"] == 3
+        assert f"agent #{stranger}, which does not exist" in found["damage"][0]["reason"]
+        shown = served.ask("timeline", run="strange.tick", detail="true", last=8)
+        assert {turn[0] for turn in shown["detail"]["turns"]} >= {2, 4}
 
 
 def test_five_viewers_change_no_digest(tmp_path: Path) -> None:

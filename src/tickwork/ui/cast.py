@@ -109,6 +109,8 @@ class Cast:
 
     def joined(self, sender: int, receiver: int, sent: int) -> bool:
         """Return whether a message of tick `sent` arrives in it, if the receiver has a turn there."""
+        if not 0 <= sender < len(self.members):
+            return False  # a damaged record may tell of anybody
         to = self.members[receiver]
         spawned = receiver >= self._declared and to.born == sent - 1
         just_set_up = spawned or (sent - 1, receiver) in self._restarted
@@ -123,7 +125,7 @@ class Cast:
         }
         count = len(self.members)
         for turn in entry.turns:
-            if turn.agent >= count:
+            if not 0 <= turn.agent < count:
                 continue
             if turn.kind is not OutcomeKind.OK:
                 self._fail(turn.agent, entry.tick, str(turn.kind))
@@ -133,7 +135,7 @@ class Cast:
                 self._fail(turn.agent, entry.tick, crashed.pop(turn.agent))
         taken = {turn.agent for turn in entry.turns} if crashed else set()
         for agent, reason in crashed.items():
-            if agent < count and agent not in taken:
+            if 0 <= agent < count and agent not in taken:
                 self._fail(agent, entry.tick, reason)
         for turn in entry.turns:
             for effect in performed(turn, Spawn, Stop):

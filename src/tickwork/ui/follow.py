@@ -106,6 +106,9 @@ class Follower:
             except (RunFileError, OSError) as error:
                 self._signature = None
                 self._fail(error)
+            except Exception as error:  # whoever waits for this thread must hear of it
+                self._signature = signature
+                self._tell(error=f"it cannot be followed: {type(error).__name__}: {error}")
             self.looked.set()
             self._end.wait(POLL_S)
 
