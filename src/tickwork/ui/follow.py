@@ -98,6 +98,7 @@ class Follower:
 
     def _follow(self) -> None:
         while not self._end.is_set():
+            signature: Signature | None = None
             try:
                 signature = Signature.of(self.path)
                 if signature != self._signature:
