@@ -300,6 +300,8 @@ def test_a_page_says_that_its_server_is_gone_and_goes_on_when_it_is_back(
         page.open(address(served, "timeline", run="usual.tick", tick=2))
         drawn(page, "detail")
     until(page, "document.getElementById('banner').innerText.includes('does not answer')")
+    page.press("n")
+    until(page, "document.querySelector('.tip').innerText.includes('does not answer')")
     with viewer(tmp_path, "--port", port):
         until(page, "document.getElementById('banner').hidden")
         page.press("ArrowRight")

@@ -309,8 +309,12 @@ export function fork(asked, { run, server }) {
           {
             on: {
               click: async () => {
-                edits.replace.push({ ...chosen, body: await wholeText(message) });
-                show();
+                try {
+                  edits.replace.push({ ...chosen, body: await wholeText(message) });
+                  show();
+                } catch (error) {
+                  fill(outcome, failed(error));
+                }
               },
             },
           },

@@ -4,6 +4,7 @@ import { ask, Latest } from "/static/api.js";
 import { announce, empty, failed, fill, h, loading } from "/static/dom.js";
 import { colours, draw } from "/static/draw.js";
 import { standing as heard, watch } from "/static/follow.js";
+import { legend } from "/static/legend.js";
 import { overview } from "/static/overview.js";
 import { pointer } from "/static/pointer.js";
 import { go, note, numberOf } from "/static/route.js";
@@ -17,20 +18,6 @@ import { GUTTER, RULER, View } from "/static/view.js";
 const DETAIL_TICKS = 400;
 const DETAIL_PX = 5;
 const FETCH_MS = 60;
-
-const LEGEND = [
-  ["turn", "turn"],
-  ["failed", "failed"],
-  ["refused", "refused"],
-  ["request", "model or tool"],
-  ["fault", "fault"],
-  ["recovery", "goes on"],
-  ["note", "warning"],
-  ["membership", "spawn or stop"],
-  ["input", "input"],
-  ["output", "output"],
-  ["snapshot", "snapshot"],
-];
 
 export function timeline(asked, { run }) {
   const view = new View();
@@ -69,11 +56,6 @@ export function timeline(asked, { run }) {
     bounds: () => [view.first, view.end - 1],
     choose: (tick) => choose(tick, selected.lane),
   });
-  const legend = h(
-    "span",
-    { class: "legend", "aria-hidden": "true" },
-    LEGEND.map(([name, text]) => h("span", { class: name }, text)),
-  );
   const button = (text, title, click) =>
     h("button", { class: "plain", title, "aria-label": title, on: { click } }, text);
   const node = h(
@@ -102,7 +84,7 @@ export function timeline(asked, { run }) {
       }),
       button("⟨ trouble", "The previous thing that went wrong (p)", () => trouble(-1)),
       button("trouble ⟩", "The next thing that went wrong (n)", () => trouble(1)),
-      legend,
+      legend(),
       saving(
         () =>
           answer && {
@@ -221,10 +203,20 @@ export function timeline(asked, { run }) {
     view.lane = Math.max(Math.min((view.height - RULER) / view.agents, 30), 16);
     if (wanted !== null) {
       view.centre(wanted, Math.min(Math.max(40, (view.width - GUTTER) / 24), view.end - view.first));
-      locate(asked.get("agent")).then((lane) => choose(wanted, lane, { pointed: asked.get("at") }));
+      seek(wanted, asked.get("agent"), { pointed: asked.get("at") });
     } else {
       controls.follow(standing.status === "running");
       show();
+    }
+  }
+
+  /** Choose what an address names, as soon as it is known which lane that is. */
+  async function seek(tick, agent, options = {}) {
+    try {
+      const lane = await locate(agent);
+      if (!closed) choose(tick, lane, options);
+    } catch (error) {
+      if (!closed) fill(aside, failed(error, () => seek(tick, agent, options)));
     }
   }
 
@@ -303,14 +295,21 @@ export function timeline(asked, { run }) {
   }
 
   async function trouble(direction) {
-    const found = await nearestTrouble(run, view, selected.tick, direction);
-    if (closed) return;
+    try {
+      const found = await nearestTrouble(run, view, selected.tick, direction);
+      if (found !== null && found.lane !== null && !names.has(found.lane)) await fetchNames(found.lane);
+      if (!closed) visit(found);
+    } catch (error) {
+      if (!closed) pointed.say(error.message);
+    }
+  }
+
+  function visit(found) {
     if (found === null) {
       announce("Nothing more went wrong in this direction");
       pointed.say("Nothing more went wrong in this direction");
       return;
     }
-    if (found.lane !== null && !names.has(found.lane)) await fetchNames(found.lane);
     view.centre(found.tick, Math.min(view.to - view.from, 60));
     choose(found.tick, found.lane ?? selected.lane);
   }
@@ -376,7 +375,7 @@ export function timeline(asked, { run }) {
     update: (next) => {
       const tick = numberOf(next, "tick");
       if (tick !== null && tick !== selected.tick)
-        locate(next.get("agent")).then((lane) => choose(tick, lane));
+        seek(tick, next.get("agent"));
     },
     close: () => {
       closed = true;
