@@ -54,6 +54,20 @@ def test_a_resumed_run_ends_as_the_one_that_was_never_interrupted(whole, part):
     assert tickwork_here("replay", file, "--json").json["identical"]
 
 
+def test_only_the_user_lets_a_run_file_write_elsewhere_than_beside_itself(part, tmp_path):
+    given = tmp_path / "given" / "part.tick"
+    given.parent.mkdir()
+    file, out = part
+    file.rename(given)
+    out.unlink()
+    refused = tickwork_here("resume", given)
+    assert refused.code == 2
+    assert f"would write to {out}" in refused.err.replace("\n", " ")
+    assert not out.exists()
+    assert tickwork_here("resume", given, "--output", f"out={out}").code == 0
+    assert out.exists()
+
+
 def test_ticks_are_so_many_more(part):
     file, out = part
     for expected in (7, 9):

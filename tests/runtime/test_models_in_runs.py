@@ -218,7 +218,7 @@ def test_a_run_killed_at_any_moment_gives_the_same_bytes_when_resumed(
         process.wait()
         if attempt == 0 and not path.exists():
             pytest.fail("the run made no file")
-        args = ["resume", str(path)]
+        args = ["resume", str(path), "--output", f"told={mixed.root / 'told.jsonl'}"]
     done = subprocess.run([*command, *args], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert last_digest(path) == last_digest(recorded)

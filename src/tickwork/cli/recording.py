@@ -111,6 +111,7 @@ class Going:
                 until=self.until,
                 inputs=self.inputs,
                 outputs=self.outputs,
+                outputs_anywhere=False,
                 force=self.force,
                 report=report,
                 warn=lambda text: say(f"warning: {text}"),

@@ -4,12 +4,13 @@ import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tickwork.core.errors import RunFileError
+from tickwork.core.errors import InputError, RunFileError
 from tickwork.journal.reader import RunReader
 from tickwork.pool.choose import Workers
 from tickwork.runtime.inputs import BadLine
 from tickwork.runtime.launch import project_of
 from tickwork.runtime.models import makers_fault, moved
+from tickwork.runtime.places import STREAM
 from tickwork.runtime.record import Run
 from tickwork.runtime.rerun import Rerun
 
@@ -21,6 +22,7 @@ def resume(  # noqa: PLR0913 - everything that a run was started with may change
     until: str | None = None,
     inputs: Mapping[str, str] | None = None,
     outputs: Mapping[str, str] | None = None,
+    outputs_anywhere: bool = True,
     force: bool = False,
     report: Callable[[BadLine], None] | None = None,
     warn: Callable[[str], None] | None = None,
@@ -31,10 +33,11 @@ def resume(  # noqa: PLR0913 - everything that a run was started with may change
 
     The agents are restored from the last sound snapshot and run again from there, each tick held against its
     record; inputs are read on from where they were, and the outputs' files brought in line with the record.
-    `ticks` more ticks, `until`, `inputs` and `outputs` replace what the run was started with. `force` lets an
-    output's file be emptied to which the run has not written anything yet. `progress` is told how many ticks
-    have been run again; `workers` are the threads that run agents. `warn` is told of snapshots that had to be
-    passed over, and of models whose provider is not there any more.
+    `ticks` more ticks, `until`, `inputs` and `outputs` replace what the run was started with; unless
+    `outputs_anywhere`, an output whose file is not in the run file's folder or below it has to be named so.
+    `force` lets an output's file be emptied to which the run has not written anything yet. `progress` is told
+    how many ticks have been run again; `workers` are the threads that run agents. `warn` is told of snapshots
+    that had to be passed over, and of models whose provider is not there any more.
 
     Raises `RunFileError` for a file that is damaged, does not replay, or is being written, and `InputError`;
     the run file is not changed then.
@@ -42,6 +45,8 @@ def resume(  # noqa: PLR0913 - everything that a run was started with may change
     with contextlib.ExitStack() as undo:
         reader = undo.enter_context(RunReader.open(path))
         project = project_of(reader.spec, reader.header.launch)
+        if not outputs_anywhere:
+            _refuse_elsewhere(path, project.outputs, named=outputs or {})
         project = project.with_paths(inputs=inputs or {}, outputs=outputs or {})
         last = reader.last_tick
         end = reader.header.start_tick if last is None else last + 1
@@ -75,3 +80,18 @@ def resume(  # noqa: PLR0913 - everything that a run was started with may change
         undo.pop_all()
         reader.close()
         return run
+
+
+def _refuse_elsewhere(path: Path, outputs: Mapping[str, str], *, named: Mapping[str, str]) -> None:
+    """Raise `InputError` for an output that only the run file places, and elsewhere than beside itself.
+
+    It may be a stranger's file: what that says must not decide what on this machine is written.
+    """
+    folder = path.resolve().parent
+    for name, place in outputs.items():
+        if name in named or place == STREAM or Path(place).resolve().is_relative_to(folder):
+            continue
+        raise InputError(
+            f"output {name!r}: {path} would write to {place}, which is neither beside it nor below; if that "
+            f"is meant, say so with --output {name}={place}"
+        )
