@@ -1,6 +1,7 @@
 """Requests to models: judged, scheduled, answered and cancelled by the core alone."""
 
 import itertools
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -15,7 +16,14 @@ from tickwork.core.entry import decode_entry, encode_arrivals, encode_entry
 from tickwork.core.grants import Capability, Grant
 from tickwork.core.messages import Arrivals, Completion, Input, MessageClass
 from tickwork.core.quiet import is_quiet
-from tickwork.core.requests import arrivals_fault, asked, schedule
+from tickwork.core.requests import (
+    NESTING_MAX,
+    Asked,
+    arrivals_fault,
+    asked,
+    nests_too_deep,
+    schedule,
+)
 from tickwork.core.spec import ModelSpec
 from tickwork.core.step import plan
 from tickwork.core.supervision import OnFailure, Supervision
@@ -269,3 +277,32 @@ def test_seeds_of_requests_are_told_apart_by_everything_that_names_them() -> Non
     assert len(dict.fromkeys(seeds)) == len(seeds)
     assert seeds == [request_seed(*origin) for origin in origins]
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def _at_depth(depth: int, asking: Callable[[], Asked]) -> Asked:
+    return asking() if depth == 0 else _at_depth(depth - 1, asking)
+
+
+@pytest.mark.parametrize("nesting", [100, 500, 900, 2_000])
+def test_what_a_request_asks_for_does_not_depend_on_the_callers_stack(nesting: int) -> None:
+    body = b'{"deep":' + b'{"a":' * nesting + b"{}" + b"}" * nesting + b',"max_tokens":7}'
+    found = [_at_depth(depth, lambda: asked(MODEL, body)) for depth in (0, 200, 400)]
+    tokens = 7 if nesting < NESTING_MAX else MODEL.tokens_default
+    assert found == [Asked(tokens, stream=False)] * 3
+
+
+@pytest.mark.parametrize(
+    ("body", "deep"),
+    [
+        (b"[" * NESTING_MAX + b"]" * NESTING_MAX, False),
+        (b"[" * (NESTING_MAX + 1), True),
+        (b'{"a":' * (NESTING_MAX + 1), True),
+        (b"[]" * 1000, False),
+        (b'"' + b"[" * 1000 + b'"', False),
+        (b'["\\"' + b"[" * 1000 + b'"]', False),
+        (b'["\\\\"' + b"[" * 1000, True),
+        (b'"' + b'\\"' * 100_000 + b"[" * 1000, False),
+    ],
+)
+def test_brackets_count_as_nesting_outside_of_strings(body: bytes, deep: bool) -> None:
+    assert nests_too_deep(body) is deep

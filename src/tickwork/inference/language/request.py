@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from tickwork.core.requests import NESTING_MAX, nests_too_deep
 from tickwork.inference.errors import Code, RequestError
 
 STOPS_MAX = 16
@@ -116,6 +117,8 @@ def parse_request(body: bytes) -> ChatRequest:
     """Return the request in a JSON body; raises RequestError naming the field."""
     if len(body) > _BODY_BYTES_MAX:
         raise RequestError(Code.INVALID_REQUEST, f"the request has more than {_BODY_BYTES_MAX} bytes")
+    if nests_too_deep(body):
+        raise RequestError(Code.INVALID_REQUEST, f"the request nests deeper than {NESTING_MAX}")
     try:
         request = msgspec.json.decode(body, type=ChatRequest)
     except msgspec.ValidationError as error:
