@@ -15,15 +15,9 @@ from tickwork.core.entropy import request_seed
 from tickwork.core.entry import decode_entry, encode_arrivals, encode_entry
 from tickwork.core.grants import Capability, Grant
 from tickwork.core.messages import Arrivals, Completion, Input, MessageClass
+from tickwork.core.nesting import NESTING_MAX, nests_too_deep
 from tickwork.core.quiet import is_quiet
-from tickwork.core.requests import (
-    NESTING_MAX,
-    Asked,
-    arrivals_fault,
-    asked,
-    nests_too_deep,
-    schedule,
-)
+from tickwork.core.requests import Asked, arrivals_fault, asked, schedule
 from tickwork.core.spec import ModelSpec
 from tickwork.core.step import plan
 from tickwork.core.supervision import OnFailure, Supervision

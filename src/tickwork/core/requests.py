@@ -8,13 +8,13 @@ pieces of a streamed answer come in the ticks between.
 Faults may let all that come later, garble it, or let the request fail: then no model is asked.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from tickwork.core.messages import Arrivals
+from tickwork.core.nesting import nests_too_deep
 from tickwork.core.spec import LANGUAGE, ModelSpec
 
 RequestKey = tuple[int, int, int]  # (tick, agent index, effect index) of the effect that asked
@@ -55,11 +55,6 @@ class PendingRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return body[: len(body) // 2] if self.garbled else body
 
 
-# How deep a request's arrays and objects may lie in each other.
-NESTING_MAX = 200
-# A JSON text's strings; one that does not end goes on to the end of the text.
-_STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
-_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 # The fields that every request's bytes have.
 REQUEST_FIELDS = 8
 
@@ -96,21 +91,6 @@ class _Body(msgspec.Struct, frozen=True):
 
 
 _decode = msgspec.json.Decoder(_Body).decode
-
-
-def nests_too_deep(body: bytes) -> bool:
-    """Return whether a JSON text nests deeper than `NESTING_MAX`.
-
-    How deep a decoder can go depends on how deep its caller's stack is already, and no result may.
-    """
-    if body.count(b"[") + body.count(b"{") <= NESTING_MAX:
-        return False
-    depth = 0
-    for bracket in _STRINGS.sub(b"", body).translate(None, _NO_BRACKETS):
-        depth += 1 if bracket in b"[{" else -1
-        if depth > NESTING_MAX:
-            return True
-    return False
 
 
 def asked(model: ModelSpec, body: bytes) -> Asked:

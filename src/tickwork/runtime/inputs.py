@@ -13,6 +13,7 @@ import msgspec
 
 from tickwork.core.errors import HostError, InputError
 from tickwork.core.messages import Input
+from tickwork.core.nesting import nests_too_deep
 from tickwork.journal.cursor import InputCursor
 from tickwork.runtime.places import STREAM
 
@@ -37,12 +38,12 @@ class BadLine:
 
 def line_fault(line: bytes) -> str | None:
     """Return why a line is not one JSON value, or None if it is."""
+    if nests_too_deep(line):
+        return "is nested too deeply"
     try:
         msgspec.json.decode(line)
     except UnicodeDecodeError:
         return "is not valid UTF-8"
-    except RecursionError:
-        return "is nested too deeply"
     except msgspec.DecodeError as error:
         return f"is not valid JSON: {error}"
     return None

@@ -14,6 +14,7 @@ import msgspec
 
 from tickwork.core.effects import Output
 from tickwork.core.errors import HostError, InputError
+from tickwork.core.nesting import nests_too_deep
 from tickwork.core.settling import Performed
 from tickwork.runtime.places import STREAM
 from tickwork.runtime.reconcile import Reconciliation
@@ -22,17 +23,26 @@ from tickwork.runtime.reconcile import Reconciliation
 def json_line(body: bytes) -> bytes:
     """Return one line of JSON for an output's body.
 
-    JSON stays as it is; other UTF-8 text becomes a JSON string, and other bytes `{"base64": "..."}`.
+    JSON stays as it is; other UTF-8 text becomes a JSON string, and other bytes `{"base64": "..."}`. What
+    nests deeper than `NESTING_MAX` counts as text.
     """
-    try:
-        msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    if not _is_json(body):
         try:
             return msgspec.json.encode(body.decode())
         except UnicodeDecodeError:
             return msgspec.json.encode({"base64": base64.b64encode(body).decode()})
     # A line break in valid JSON is white space between tokens; within strings it must be escaped.
     return body.replace(b"\r", b" ").replace(b"\n", b" ").strip()
+
+
+def _is_json(body: bytes) -> bool:
+    if nests_too_deep(body):
+        return False
+    try:
+        msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def terminal_json(text: str, *, ascii_only: bool = False) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from tickwork.core.requests import NESTING_MAX, nests_too_deep
+from tickwork.core.nesting import NESTING_MAX, nests_too_deep
 from tickwork.inference.errors import Code, RequestError
 
 STOPS_MAX = 16
