@@ -115,6 +115,22 @@ def test_a_campaign_is_not_overwritten_unasked(tmp_path: Path) -> None:
     assert len(cases_in(tmp_path)) == 2
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE cases SET failed_check = 'a', failed_tick = 'b', failed_message = 3 WHERE number = 1",
+        "INSERT INTO features VALUES ('x', 1)",
+        "INSERT INTO features VALUES (X'00', 1)",
+    ],
+)
+def test_a_campaign_of_other_values_is_refused(tmp_path: Path, damage: str) -> None:
+    hunt(twin("leader_split"), Wishes(seeds=2, jobs=1), tmp_path)
+    with sqlite3.connect(tmp_path / CAMPAIGN_NAME) as database:
+        database.execute(damage)
+    with pytest.raises(InputError, match="the campaign file is damaged"):
+        hunt(twin("leader_split"), Wishes(seeds=2, jobs=1), tmp_path, resume=True)
+
+
 def test_a_damaged_campaign_is_refused(tmp_path: Path) -> None:
     hunt(twin("leader_split"), Wishes(seeds=3, jobs=1), tmp_path)
     file = tmp_path / CAMPAIGN_NAME

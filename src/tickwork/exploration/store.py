@@ -119,15 +119,18 @@ class CampaignFile:
             for row in self._database.execute("SELECT * FROM cases ORDER BY number"):
                 number, seed, faults, ended, ticks, digest, behaviour, kept, *failed = row
                 case = Case(int(seed), _decode_faults.decode(faults))
-                failure = None if failed[0] is None else Failure(*failed)
+                failure = None if failed[0] is None else msgspec.convert(failed, Failure)
                 yield Row(number, case, ended, ticks, digest, behaviour, bool(kept), failure)
         except (sqlite3.Error, ValueError, TypeError) as error:
             raise InputError(f"the campaign file is damaged: {error}") from error
 
     def features(self) -> Iterator[int]:
-        """Yield every feature that was found."""
-        for (one,) in self._database.execute("SELECT feature FROM features"):
-            yield int(one, 16)
+        """Yield every feature that was found; `InputError` if the file is damaged."""
+        try:
+            for (one,) in self._database.execute("SELECT feature FROM features"):
+                yield int(one, 16)
+        except (sqlite3.Error, ValueError, TypeError) as error:
+            raise InputError(f"the campaign file is damaged: {error}") from error
 
     def close(self) -> None:
         """Commit, and let go of the file."""
