@@ -128,8 +128,8 @@ def _show(hunted: Hunted, folder: Path, seeds: int) -> None:
     campaign = hunted.campaign
     rate = hunted.ran / hunted.wall_s if hunted.wall_s else 0.0
     print_line(
-        f"explored {campaign.cases} runs, {campaign.ticks} ticks, {len(campaign.behaviours)} behaviours "
-        f"in {hunted.wall_s:.2f} s ({rate:,.0f} runs/s)"
+        f"explored {counted(campaign.cases, 'run')}, {counted(campaign.ticks, 'tick')}, "
+        f"{counted(len(campaign.behaviours), 'behaviour')} in {hunted.wall_s:.2f} s ({rate:,.0f} runs/s)"
     )
     for one in hunted.reported:
         print_line(str(one.failure))

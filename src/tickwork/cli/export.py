@@ -72,6 +72,8 @@ def _check_place(file: Path, place: Path, *, force: bool) -> None:
             raise InputError(f"{place} is the run itself; give another --out")
         if not force:
             raise InputError(f"{place} exists; give --force to overwrite it, or another --out")
+    elif not place.parent.is_dir():
+        raise InputError(f"{place}: there is no folder {place.parent}")
 
 
 @contextlib.contextmanager

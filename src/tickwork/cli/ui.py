@@ -61,9 +61,8 @@ def _listen(host: str, port: int | None) -> socket.socket:
             return _bound(host, wanted)
         except OSError as error:
             if port is not None or wanted == 0:
-                raise InputError(
-                    f"cannot listen on {host}, port {wanted}: {error.strerror or error}"
-                ) from None
+                place = host if port is None else f"{host}, port {port}"
+                raise InputError(f"cannot listen on {place}: {error.strerror or error}") from None
     raise AssertionError
 
 
