@@ -161,6 +161,7 @@ def test_a_folder_with_something_else_in_it_is_left_alone(recorded: Path, tmp_pa
         (("--format", "jsonl", "--from", 9_999), "no tick in the range"),
         (("--format", "jsonl", "--from", 3, "--to", 2), "no tick in the range"),
         (("--format", "parquet", "--out", "-"), "into a folder"),
+        (("--format", "jsonl", "--out", "absent/x.jsonl"), "absent/x.jsonl: there is no folder absent"),
     ],
 )
 def test_what_cannot_be_exported_is_refused_and_leaves_nothing(
