@@ -170,3 +170,10 @@ def test_logprobs_are_the_models_own_and_sum_to_one() -> None:
 def test_the_likeliest_come_first_and_ties_by_token(values: list[float], count: int) -> None:
     wanted = sorted(range(len(values)), key=lambda token: (-values[token], token))[:count]
     assert list(likeliest(np.array(values), count)) == wanted
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 1e-320, 5e-324])
+def test_next_to_no_temperature_takes_the_likeliest_token_without_a_warning(temperature: float) -> None:
+    (logits,) = rows(3)
+    sampler = Sampler(asked(temperature=temperature), 1, [], VOCABULARY)
+    assert sampler.choose(logits, None) == int(logits.argmax())

@@ -80,7 +80,8 @@ class Sampler:
         if 0 < request.top_k < len(scores):
             ids = likeliest(scores, request.top_k)
             scores = scores[ids]
-        weights = np.exp((scores - scores.max()) / request.temperature)
+        with np.errstate(over="ignore"):  # next to no temperature leaves the likeliest token alone
+            weights = np.exp((scores - scores.max()) / request.temperature)
         if request.top_p < 1.0:
             kept = _nucleus(weights, request.top_p)
             ids = kept if ids is None else ids[kept]
