@@ -127,7 +127,7 @@ def speedups(repeat: int) -> list[tuple[str, float, str]]:
     for spin, ticks in ((0, 4000), (600, 1000), (6000, 100), (30_000, 30), (1_200_000, 2)):
         for heavy, shown in ((1, "even"), (20, "uneven")):
             if heavy > 1 and spin > 30_000:
-                heavy = 5  # noqa: PLW2901 - 20 times two milliseconds would be more than the fuel of a turn
+                heavy = 3  # noqa: PLW2901 - 20 times two milliseconds would be more than the fuel of a turn
             found = [measure("speedup", spin, heavy, ticks) for _ in range(repeat)]
             turn_us = statistics.median(one["turn_us"] for one in found)
             gain = statistics.median(one["speedup"] for one in found)

@@ -144,6 +144,9 @@ def test_a_file_of_checks_tells_what_is_wrong_with_it(tmp_path: Path) -> None:
     path.write_text("x = 1\n")
     with pytest.raises(InputError, match="has no function whose name begins with `invariant_` or `goal_`"):
         load_checks(path)
+    path.write_text("def goal_of_nothing(): pass\n")
+    with pytest.raises(InputError, match="goal_of_nothing must take one argument, the view"):
+        load_checks(path)
     path.write_text("import nothing_of_that_name\n")
     with pytest.raises(InputError, match="cannot be run: ModuleNotFoundError"):
         load_checks(path)

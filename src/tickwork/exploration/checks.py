@@ -1,6 +1,7 @@
 """What a run must not do: checks of the user's own, and those that every run is held to."""
 
 import importlib.util
+import inspect
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -83,7 +84,7 @@ def _asserted(error: AssertionError) -> str:
 def load_checks(path: Path) -> tuple[Check, ...]:
     """Return the functions `invariant_...` and `goal_...` of a Python file, which is run as it is.
 
-    Raises `InputError` if it cannot be run or has none.
+    Raises `InputError` if it cannot be run, has none, or has one that cannot be called with a view alone.
     """
     found = importlib.util.spec_from_file_location(f"tickwork_checks_{path.stem}", path)
     if found is None or found.loader is None or not path.is_file():
@@ -96,7 +97,20 @@ def load_checks(path: Path) -> tuple[Check, ...]:
     checks = checks_of(vars(module).values())
     if not checks:
         raise InputError(f"{path}: has no function whose name begins with `{INVARIANT}` or `{GOAL}`")
+    for check in checks:
+        if not _takes_a_view(check.judge):
+            raise InputError(f"{path}: {check.name} must take one argument, the view: def {check.name}(view)")
     return checks
+
+
+def _takes_a_view(judge: Judge) -> bool:
+    try:
+        inspect.signature(judge).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # a built-in that does not tell
+        return True
+    return True
 
 
 def checks_of(values: Iterable[object]) -> tuple[Check, ...]:

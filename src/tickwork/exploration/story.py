@@ -1,5 +1,6 @@
 """A failing run told for people, from its run file: which faults, which messages, which check, which tick."""
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,8 @@ def story(path: Path, shrunk: Shrunk, number: int, checks: tuple[Check, ...], ch
     """Return the story of a shrunk case that is recorded in a run file, as Markdown."""
     failure = shrunk.failure
     case, spec = shrunk.case, shrunk.project.spec
+    file = shlex.quote(str(path))
+    asked = f" --check {shlex.quote(checks_file)}" if checks_file else ""
     lines = [
         f"# {spec.name}: {failure.check} fails in tick {failure.tick}",
         "",
@@ -61,9 +64,9 @@ def story(path: Path, shrunk: Shrunk, number: int, checks: tuple[Check, ...], ch
         "## See for yourself",
         "",
         "```console",
-        f"$ tickwork replay {path.name}" + (f" --check {checks_file}" if checks_file else ""),
-        f"$ tickwork inspect {path.name} messages --from {max(failure.tick - 3, 0)} --to {failure.tick}",
-        f"$ tickwork ui {path.name}",
+        f"$ tickwork replay {file}{asked}",
+        f"$ tickwork inspect {file} messages --from {max(failure.tick - 3, 0)} --to {failure.tick}",
+        f"$ tickwork ui {file}",
         "```",
         "",
     ]
