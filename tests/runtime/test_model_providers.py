@@ -13,8 +13,8 @@ from tickwork.journal.reader import RunReader
 from tickwork.manifest.load import load_manifest
 from tickwork.runtime.assemble import load_project
 from tickwork.runtime.diagnosis import diagnose
-from tickwork.runtime.model_budgets import model_budgets
 from tickwork.runtime.model_cache import model_cache
+from tickwork.runtime.model_resources import model_budgets, models_spin
 from tickwork.runtime.model_rows import model_rows
 from tickwork.runtime.models import resolve_model
 from tickwork.runtime.project import Project
@@ -164,6 +164,15 @@ def test_a_budget_of_another_form_is_told_with_the_form(text: str, monkeypatch: 
         model_budgets()
 
 
+def test_spinning_is_said_with_1_or_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not models_spin()
+    monkeypatch.setenv("TICKWORK_MODEL_SPIN", "1")
+    assert models_spin()
+    monkeypatch.setenv("TICKWORK_MODEL_SPIN", "yes")
+    with pytest.raises(InputError, match="TICKWORK_MODEL_SPIN is 'yes'"):
+        models_spin()
+
+
 def test_a_budget_is_of_a_provider_and_doctor_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TICKWORK_MODEL_BYTES", f"cpu={100 << 20}, cuda=5")
     (found,) = [finding for finding in diagnose() if finding.what == "models"]
@@ -194,7 +203,7 @@ def asking(folder: Path) -> Project:
     return load_project(folder)
 
 
-def test_no_budget_changes_a_run_and_one_that_holds_no_model_ends_it_with_the_fix(
+def test_no_budget_or_spinning_changes_a_run_and_a_budget_that_holds_no_model_ends_it_with_the_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = asking(tmp_path)
@@ -206,6 +215,7 @@ def test_no_budget_changes_a_run_and_one_that_holds_no_model_ends_it_with_the_fi
         with RunReader.open(tmp_path / f"{number}.tick") as reader:
             assert reader.end is not None
             ends.add((reader.end.digest, reader.end.exact))
+        monkeypatch.setenv("TICKWORK_MODEL_SPIN", "1")
     assert len(ends) == 1
     monkeypatch.setenv("TICKWORK_MODEL_BYTES", "cpu=1000")
     with (

@@ -19,14 +19,14 @@ from tickwork.inference.language.load import LoadSettings
 from tickwork.inference.makers import Makers, makers
 from tickwork.inference.memo import Memo
 from tickwork.inference.plain.load import PlainSettings
-from tickwork.inference.providers import PROVIDERS, basis, likely_provider
+from tickwork.inference.providers import PROVIDERS, SessionSettings, basis, likely_provider
 from tickwork.inference.residency import Residency
 from tickwork.inference.service import Served, Service
 from tickwork.inference.sources import ModelSource, provider_of, source_at, source_in
 from tickwork.manifest.schema import Model
-from tickwork.runtime.model_budgets import model_budgets
 from tickwork.runtime.model_cache import model_cache
 from tickwork.runtime.model_place import ModelPlace
+from tickwork.runtime.model_resources import model_budgets, models_spin
 
 __all__ = ["Makers", "makers", "providers", "resolve", "serve"]
 
@@ -129,10 +129,13 @@ def _served(model: ModelSpec, place: ModelPlace | None, residency: Residency) ->
             "back, or add it with: tickwork models add FOLDER"
         )
     wanted = (CPU,) if place is None else place.providers
+    session = SessionSettings(spin=models_spin())
     if model.kind != LANGUAGE:
-        return Served(source, PlainSettings(providers=wanted))
+        return Served(source, PlainSettings(providers=wanted, session=session))
     engine = EngineSettings(tokens_default=model.tokens_default)
-    settings = LoadSettings(providers=wanted, context_tokens=model.context_tokens, engine=engine)
+    settings = LoadSettings(
+        providers=wanted, context_tokens=model.context_tokens, session=session, engine=engine
+    )
     return Served(source, residency.fitted(source, settings))
 
 
