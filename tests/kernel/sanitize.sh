@@ -17,8 +17,10 @@ include=$("$python" -c 'import sysconfig; print(sysconfig.get_paths()["include"]
 # Without those that measure the process: a sanitizer keeps what was freed.
 attacked=(tests/attacks tests/pool/test_kernel.py tests/laws/test_pools_agree.py tests/laws/test_plain_ticks.py)
 
-# Ten thousand memories do not fit into the address space that the thread sanitizer leaves.
-declare -A left_out=([thread]="--deselect=tests/laws/test_pools_agree.py::test_an_example_is_the_same_on_every_pool[epidemic]" [address]=)
+# Ten thousand memories do not fit into the address space that the thread sanitizer leaves, and it does not
+# see what ONNX Runtime's threads, which are not instrumented, do to synchronise.
+example="--deselect=tests/laws/test_pools_agree.py::test_an_example_is_the_same_on_every_pool"
+declare -A left_out=([thread]="$example[epidemic] $example[market]" [address]=)
 
 # The engine handles these signals itself: it is how a guest's trap is noticed.
 signals=handle_segv=0:handle_sigbus=0:handle_sigill=0:handle_sigfpe=0
