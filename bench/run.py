@@ -201,13 +201,18 @@ def scale(_repeat: int) -> list[tuple[str, float, str]]:
     python = measure("many-python", 300)
     c = measure("many-c", 10_000)
     rows = []
-    for label, figures in (("300 Python agents", python), ("10,000 tiny C agents", c)):
+    more = measure("many-c", 30_000)
+    agents = (("300 Python agents", python), ("10,000 tiny C agents", c), ("30,000 tiny C agents", more))
+    for label, figures in agents:
         rows += [
             (f"{label}: start, warm", figures["start_s"], "s"),
             ("  resident after 5 ticks, each page once (PSS)", figures["pss_mib"], "MiB"),
             ("  resident after 5 ticks, shared pages for each agent (RSS)", figures["rss_mib"], "MiB"),
             ("  for each agent (PSS)", figures["pss_kib_per_agent"], "KiB"),
         ]
+    for count in (100, 10_000, 30_000):
+        found = measure("idle", count, 2000)["us_per_tick"]
+        rows.append((f"a tick of {count:,} tiny C agents with nothing to do, journaled", found, "us"))
     return rows
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from tickwork.cli.console import print_json, print_line, printable
+from tickwork.cli.options import JsonOption
 from tickwork.cli.progress import progress
 from tickwork.core.errors import InputError
 from tickwork.runtime.bisect import Bisection
@@ -24,7 +25,7 @@ def bisect(
     first: Annotated[int | None, typer.Option("--from", min=0, help="The first tick to look at.")] = None,
     last: Annotated[int | None, typer.Option("--to", min=0, help="The last tick to look at.")] = None,
     *,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Find the first tick before which a condition holds, looking at few of them."""
     holds = load_check(check)

@@ -7,6 +7,7 @@ import typer
 
 from tickwork.cli.console import print_json
 from tickwork.cli.diff_text import show
+from tickwork.cli.options import JsonOption
 from tickwork.cli.progress import progress
 from tickwork.runtime.diff import diff as diff_files
 from tickwork.runtime.diff_rows import result
@@ -21,7 +22,7 @@ def diff(
     first: Annotated[int, typer.Option("--from", min=0, help="Only from this tick on.")] = 0,
     last: Annotated[int | None, typer.Option("--to", min=0, help="Only up to this tick.")] = None,
     *,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Show where two runs part: the first tick, the agents' effects side by side, a summary by agent."""
     with progress("comparing", None, quiet=json) as advance:

@@ -7,6 +7,7 @@ import typer
 
 from tickwork.cli.console import print_json, print_line, printable, say
 from tickwork.cli.interrupt import interruptible
+from tickwork.cli.options import JsonOption
 from tickwork.cli.progress import progress
 from tickwork.cli.recording import leave, named_paths
 from tickwork.exploration.campaign import Campaign
@@ -51,7 +52,7 @@ def explore(
     twice: Annotated[bool, typer.Option("--twice", help="Execute every run twice.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the folder's campaign.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the folder's campaign.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Run a project many times with other seeds and faults; shrink and record the first run that fails."""
     if resume and force:

@@ -9,6 +9,7 @@ import typer
 
 from tickwork.cli.chosen_faults import chosen_faults
 from tickwork.cli.console import print_json, print_line, printable, say, shortened
+from tickwork.cli.options import AllowFailuresOption, JsonOption, OutputOption, ReadOnOption, UntilOption
 from tickwork.cli.progress import progress
 from tickwork.cli.recording import Going, check_stdout, exit_code, leave, named_paths, result, show
 from tickwork.core.edits import NO_EDITS, Edits, encode_edits
@@ -39,18 +40,9 @@ def fork(
     ] = None,
     *,
     ticks: Annotated[int | None, typer.Option("--ticks", min=1, help="Take this many ticks.")] = None,
-    until: Annotated[
-        str | None,
-        typer.Option("--until", help="`idle`: end when nothing more can happen; `ticks`: only at --ticks."),
-    ] = None,
-    input_: Annotated[
-        list[str] | None,
-        typer.Option("--input", metavar="NAME=PATH", help="Read an input on from PATH, or from `-`."),
-    ] = None,
-    output: Annotated[
-        list[str] | None,
-        typer.Option("--output", metavar="NAME=PATH", help="Write an output to PATH, or to `-`."),
-    ] = None,
+    until: UntilOption = None,
+    input_: ReadOnOption = None,
+    output: OutputOption = None,
     faults: Annotated[
         Path | None,
         typer.Option("--faults", help="From there on, break what this file of faults says and nothing else."),
@@ -62,10 +54,8 @@ def fork(
     no_run: Annotated[
         bool, typer.Option("--no-run", help="Only make the file; `tickwork resume` runs it.")
     ] = False,
-    allow_failures: Annotated[
-        bool, typer.Option("--allow-failures", help="Exit with 0 although agents failed.")
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    allow_failures: AllowFailuresOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Make a run that goes on from a moment of another, with edits, and run it to its end."""
     if no_run and (ticks is not None or until is not None or input_ or output or allow_failures):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tickwork.cli.console import print_json, print_line, print_rows, say
+from tickwork.cli.options import JsonOption
 from tickwork.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ app = typer.Typer(
     help="Keep models in the cache, and find out how they can be served.",
 )
 
-_Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 _Variant = Annotated[
     str, typer.Option("--variant", help="Which graph of a Hugging Face folder: q4 means model_q4.onnx.")
 ]
@@ -35,7 +35,7 @@ _Name = Annotated[str, typer.Option("--name", help="The name in the cache; the s
 
 
 @app.command("list")
-def list_(*, json: _Json = False) -> None:
+def list_(*, json: JsonOption = False) -> None:
     """List the models in the cache."""
     cache = _cache()
     models = [_row(cache, stored) for stored in cache.models()]
@@ -65,7 +65,7 @@ def add(
         str, typer.Option("--revision", help="Which commit, tag or branch of a Hugging Face id.")
     ] = "",
     *,
-    json: _Json = False,
+    json: JsonOption = False,
 ) -> None:
     """Copy a model's files into the cache, under a name."""
     cache = _cache()
@@ -99,7 +99,7 @@ def check(
         list[str] | None, typer.Option("--provider", help="Where to run it, in order of preference.")
     ] = None,
     *,
-    json: _Json = False,
+    json: JsonOption = False,
 ) -> None:
     """Run a model alone and in company, compare the bits, and say how it will be served."""
     cache = _cache()
@@ -148,7 +148,7 @@ def build(
     name: _Name = "",
     precision: Annotated[str, typer.Option("--precision", help="int4, int8 or fp32.")] = "int4",
     *,
-    json: _Json = False,
+    json: JsonOption = False,
 ) -> None:
     """Make a model that can be served freely of a language model's weights, and add it to the cache."""
     cache = _cache()

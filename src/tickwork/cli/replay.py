@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from tickwork.cli.console import print_json, print_line, say
+from tickwork.cli.options import JsonOption
 from tickwork.cli.progress import progress
 from tickwork.cli.workers import AUTO, WorkersOption, workers_of
 from tickwork.exploration.checks import Failure, load_checks
@@ -27,7 +28,7 @@ def replay(
     check: Annotated[
         Path | None, typer.Option("--check", help="A Python file with invariants and goals to hold it to.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Run a run file again, from nothing but the file, and compare every tick with the record."""
     threads = workers_of(workers)

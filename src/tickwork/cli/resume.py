@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from tickwork.cli.console import print_line, say
+from tickwork.cli.options import AllowFailuresOption, JsonOption, ReadOnOption, UntilOption
 from tickwork.cli.recording import Going, exit_code, leave, named_paths, tell_run
 from tickwork.cli.workers import AUTO, WorkersOption, workers_of
 from tickwork.runtime.places import STREAM
@@ -15,24 +16,16 @@ from tickwork.runtime.record import STATUS_TICKS
 def resume(
     file: Annotated[Path, typer.Argument(help="A run file, finished or cut off.")],
     ticks: Annotated[int | None, typer.Option("--ticks", min=1, help="Take this many more ticks.")] = None,
-    until: Annotated[
-        str | None,
-        typer.Option("--until", help="`idle`: end when nothing more can happen; `ticks`: only at --ticks."),
-    ] = None,
-    input_: Annotated[
-        list[str] | None,
-        typer.Option("--input", metavar="NAME=PATH", help="Read an input on from PATH, or from `-`."),
-    ] = None,
+    until: UntilOption = None,
+    input_: ReadOnOption = None,
     output: Annotated[
         list[str] | None,
         typer.Option("--output", metavar="NAME=PATH", help="Go on with an output in PATH, or `-`."),
     ] = None,
     *,
     workers: WorkersOption = AUTO,
-    allow_failures: Annotated[
-        bool, typer.Option("--allow-failures", help="Exit with 0 although agents failed.")
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    allow_failures: AllowFailuresOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Go on with a run where its file ends, as though it had never been interrupted."""
     going = Going(

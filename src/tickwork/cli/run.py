@@ -9,6 +9,7 @@ import typer
 from tickwork.cli.chosen_faults import chosen_faults
 from tickwork.cli.console import say
 from tickwork.cli.interrupt import interruptible
+from tickwork.cli.options import AllowFailuresOption, JsonOption, OutputOption, UntilOption
 from tickwork.cli.recording import (
     BadLines,
     check_stdout,
@@ -52,10 +53,7 @@ def run(
         Path | None, typer.Option("--out", help="The run file; NAME.tick in the current folder if not given.")
     ] = None,
     ticks: Annotated[int | None, typer.Option("--ticks", min=1, help="End after this many ticks.")] = None,
-    until: Annotated[
-        str | None,
-        typer.Option("--until", help="`idle`: end when nothing more can happen; `ticks`: only at --ticks."),
-    ] = None,
+    until: UntilOption = None,
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, max=2**64 - 1, help="Use another seed than the manifest's.")
     ] = None,
@@ -63,10 +61,7 @@ def run(
         list[str] | None,
         typer.Option("--input", metavar="NAME=PATH", help="Read an input from PATH, or from `-`."),
     ] = None,
-    output: Annotated[
-        list[str] | None,
-        typer.Option("--output", metavar="NAME=PATH", help="Write an output to PATH, or to `-`."),
-    ] = None,
+    output: OutputOption = None,
     *,
     schedule: Annotated[
         str | None,
@@ -76,9 +71,7 @@ def run(
     ] = None,
     workers: WorkersOption = AUTO,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the run file and the outputs.")] = False,
-    allow_failures: Annotated[
-        bool, typer.Option("--allow-failures", help="Exit with 0 although agents failed.")
-    ] = False,
+    allow_failures: AllowFailuresOption = False,
     faults: Annotated[
         Path | None,
         typer.Option(
@@ -88,7 +81,7 @@ def run(
     no_faults: Annotated[
         bool, typer.Option("--no-faults", help="Break nothing, whatever the manifest says.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Run a project and record every tick in a run file."""
     threads = workers_of(workers)

@@ -18,6 +18,84 @@ _ROWS_HELD = 20_000
 _BYTES_HELD = 32 * 1024 * 1024
 
 
+# The columns of each table by the names of their types in `_schemas`.
+_COLUMNS: dict[str, dict[str, str]] = {
+    "agents": {
+        "index": "number",
+        "id": "text",
+        "kind": "text",
+        "module": "text",
+        "status": "text",
+        "reason": "text",
+        "grants": "texts",
+    },
+    "ticks": {
+        "tick": "number",
+        "now_ns": "number",
+        "turns": "number",
+        "inputs": "number",
+        "undelivered": "number",
+        "fuel": "number",
+        "digest": "text",
+        "exact": "text",
+    },
+    "turns": {
+        "tick": "number",
+        "agent": "text",
+        "setup": "bool",
+        "outcome": "text",
+        "detail": "text",
+        "fuel": "number",
+        "inbox": "number",
+        "effects": "number",
+        "refused": "number",
+    },
+    "messages": {
+        "tick": "number",
+        "to": "text",
+        "place": "number",
+        "sender": "text",
+        "topic": "text",
+        "class": "text",
+        "sent": "number",
+        "effect": "number",
+        "reply_to": "number",
+        "body": "binary",
+    },
+    "effects": {
+        "tick": "number",
+        "agent": "text",
+        "effect": "number",
+        "kind": "text",
+        "target": "text",
+        "verdict": "text",
+        "reason": "text",
+        "fields": "text",
+        "body": "binary",
+    },
+    "faults": {
+        "tick": "number",
+        "agent": "text",
+        "kind": "text",
+        "effect": "number",
+        "to": "text",
+        "fields": "text",
+    },
+    "undelivered": {
+        "tick": "number",
+        "to": "text",
+        "sender": "text",
+        "topic": "text",
+        "class": "text",
+        "sent": "number",
+        "effect": "number",
+        "reason": "text",
+        "body": "binary",
+    },
+    "logs": {"tick": "number", "agent": "text", "level": "text", "text": "text", "value": "float"},
+}
+
+
 def check_installed() -> None:
     """Raise `InputError`, with what to install, if pyarrow is not there."""
     if find_spec("pyarrow") is None:
@@ -40,84 +118,18 @@ def write(folder: Path, ticks: Iterator[FoldedTick]) -> None:
 
 def _schemas() -> dict[str, Any]:
     pa: Any = import_module("pyarrow")
-    # Numbers of the ABI are u64.
-    number, text, tick = pa.uint64(), pa.string(), pa.uint64()
-    columns: dict[str, dict[str, Any]] = {
-        "agents": {
-            "index": number,
-            "id": text,
-            "kind": text,
-            "module": text,
-            "status": text,
-            "reason": text,
-            "grants": pa.list_(text),
-        },
-        "ticks": {
-            "tick": tick,
-            "now_ns": number,
-            "turns": number,
-            "inputs": number,
-            "undelivered": number,
-            "fuel": number,
-            "digest": text,
-            "exact": text,
-        },
-        "turns": {
-            "tick": tick,
-            "agent": text,
-            "setup": pa.bool_(),
-            "outcome": text,
-            "detail": text,
-            "fuel": number,
-            "inbox": number,
-            "effects": number,
-            "refused": number,
-        },
-        "messages": {
-            "tick": tick,
-            "to": text,
-            "place": number,
-            "sender": text,
-            "topic": text,
-            "class": text,
-            "sent": tick,
-            "effect": number,
-            "reply_to": number,
-            "body": pa.binary(),
-        },
-        "effects": {
-            "tick": tick,
-            "agent": text,
-            "effect": number,
-            "kind": text,
-            "target": text,
-            "verdict": text,
-            "reason": text,
-            "fields": text,
-            "body": pa.binary(),
-        },
-        "faults": {
-            "tick": tick,
-            "agent": text,
-            "kind": text,
-            "effect": number,
-            "to": text,
-            "fields": text,
-        },
-        "undelivered": {
-            "tick": tick,
-            "to": text,
-            "sender": text,
-            "topic": text,
-            "class": text,
-            "sent": tick,
-            "effect": number,
-            "reason": text,
-            "body": pa.binary(),
-        },
-        "logs": {"tick": tick, "agent": text, "level": text, "text": text, "value": pa.float64()},
+    types = {
+        "number": pa.uint64(),  # as the ABI's
+        "float": pa.float64(),
+        "bool": pa.bool_(),
+        "text": pa.string(),
+        "texts": pa.list_(pa.string()),
+        "binary": pa.binary(),
     }
-    return {table: pa.schema(list(found.items())) for table, found in columns.items()}
+    return {
+        table: pa.schema([(column, types[kind]) for column, kind in columns.items()])
+        for table, columns in _COLUMNS.items()
+    }
 
 
 class _Tables:

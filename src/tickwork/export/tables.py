@@ -35,12 +35,19 @@ def tick_rows(folded: FoldedTick) -> Iterator[tuple[str, Row]]:
             "exact": digests.exact.hex(),
         },
     )
-    for applied in entry.faults:
-        found = folded.settled.world.agents
+    yield from _fault_rows(folded)
+    for row in lost_rows(folded):
+        yield "undelivered", row
+    yield from _turn_rows(folded)
+
+
+def _fault_rows(folded: FoldedTick) -> Iterator[tuple[str, Row]]:
+    found = folded.settled.world.agents
+    for applied in folded.settled.entry.faults:
         yield (
             "faults",
             {
-                "tick": tick,
+                "tick": folded.planned.tick,
                 "agent": found[applied.agent].spec.id,
                 "kind": kind_of(applied.fault),
                 "effect": None if applied.effect < 0 else applied.effect,
@@ -48,8 +55,10 @@ def tick_rows(folded: FoldedTick) -> Iterator[tuple[str, Row]]:
                 "fields": msgspec.structs.asdict(applied.fault),
             },
         )
-    for row in lost_rows(folded):
-        yield "undelivered", row
+
+
+def _turn_rows(folded: FoldedTick) -> Iterator[tuple[str, Row]]:
+    entry, tick = folded.settled.entry, folded.planned.tick
     for planned, turn, used in zip(folded.planned.turns, entry.turns, folded.settled.fuel, strict=True):
         agent = folded.before.agents[turn.agent].spec.id
         yield (

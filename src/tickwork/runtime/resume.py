@@ -56,16 +56,7 @@ def resume(  # noqa: PLR0913 - everything that a run was started with may change
             project = project.ending(ticks=None, until=until)
         rerun = Rerun(reader, from_tick=end, warn=warn, workers=workers)
         undo.callback(rerun.close)
-        if not rerun.same_engine:
-            raise RunFileError(
-                f"{path}: was recorded on {reader.header.engine} in another configuration; only the same "
-                "engine can go on with it"
-            )
-        fault = makers_fault(reader.header.inference) if reader.spec.models else None
-        if fault is not None:
-            raise RunFileError(
-                f"{path}: only what computed its models' answers can go on with it; it was {fault}"
-            )
+        _refuse_others(path, reader, rerun)
         if warn is not None:
             for sentence in moved(project.models):
                 warn(sentence)
@@ -80,6 +71,20 @@ def resume(  # noqa: PLR0913 - everything that a run was started with may change
         undo.pop_all()
         reader.close()
         return run
+
+
+def _refuse_others(path: Path, reader: RunReader, rerun: Rerun) -> None:
+    """Raise `RunFileError` if the engine or the models' runtime here are not what the run began with."""
+    if not rerun.same_engine:
+        raise RunFileError(
+            f"{path}: was recorded on {reader.header.engine} in another configuration; only the same "
+            "engine can go on with it"
+        )
+    fault = makers_fault(reader.header.inference) if reader.spec.models else None
+    if fault is not None:
+        raise RunFileError(
+            f"{path}: only what computed its models' answers can go on with it; it was {fault}"
+        )
 
 
 def _refuse_elsewhere(path: Path, outputs: Mapping[str, str], *, named: Mapping[str, str]) -> None:
